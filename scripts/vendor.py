@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Bring third-party browser files into `static/vendor/`, or check that they are still what was brought.
+"""Bring third-party browser files into `static/vendor/`, or check that nobody changed them since.
 
-`make vendor` packs each pinned npm package, verifies its integrity against `LOCK.json`, takes the few
-files we serve and writes their hashes down. `--check` needs neither npm nor a network. To move to
-another version: change it here, run `make vendor ARGS=--accept`, read the diff.
+`make vendor` packs each pinned npm package, verifies its integrity against `LOCK.json`, takes the
+few files we serve and writes their hashes down. `--check` needs neither npm nor a network. To move
+to another version: change it here, run `make vendor ARGS=--accept`, read the diff.
 """
 
 import argparse
@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENDOR = ROOT / "static" / "vendor"
 LOCK = VENDOR / "LOCK.json"
 SVG = "http://www.w3.org/2000/svg"
+SOURCE_MAP = re.compile(rb"\n?(//# sourceMappingURL=\S+|/\*# sourceMappingURL=\S+ ?\*/)\s*$")
 
 ICONS = """
     alert-circle alert-triangle arrow-left arrow-right ban bell bolt brand-slack building calendar
@@ -33,10 +34,10 @@ ICONS = """
     hourglass inbox info-circle key keyboard link list-details logout mail menu-2 message
     message-circle moon player-play player-stop plus refresh robot rotate search send settings
     shield-check shield-lock sun user users world x
-""".split()
+"""
 
-# @tabler/core carries no licence file in its npm package; these are the notices in its sources and in
-# what its script bundles. All of them chose MIT.
+# @tabler/core carries no licence file in its npm package; these are the notices in its sources and
+# in what its script bundles. All of them chose MIT.
 TABLER_NOTICES = """\
 Copyright (c) 2018-2026 The Tabler Authors
 Copyright (c) 2018-2026 codecalm.net Paweł Kuna
@@ -89,7 +90,7 @@ PACKAGES = (
         "tabler-icons",
         "MIT",
         {"LICENSE": "LICENSE"},
-        icons=tuple(ICONS),
+        icons=tuple(ICONS.split()),
     ),
     Package(
         "htmx.org",
@@ -182,20 +183,18 @@ def read(archive: tarfile.TarFile, source: str) -> bytes:
 
 
 def without_source_map(content: bytes) -> bytes:
-    """Drop the trailing pointer to a source map: we do not serve it, and collectstatic would look for it."""
-    return re.sub(
-        rb"\n?(//# sourceMappingURL=\S+|/\*# sourceMappingURL=\S+ ?\*/)\s*$", b"\n", content
-    )
+    """Drop the trailing pointer to a source map, which collectstatic would look for in vain."""
+    return SOURCE_MAP.sub(b"\n", content)
 
 
 def sprite(svgs: dict[str, bytes]) -> str:
-    """One SVG document with a `<symbol>` an icon; colour and stroke come from the `<svg>` that uses it."""
+    """One SVG document with a `<symbol>` an icon, in the colour of the text around its use."""
     ElementTree.register_namespace("", SVG)
     root = ElementTree.Element(f"{{{SVG}}}svg")
     for name, content in sorted(svgs.items()):
         icon = ElementTree.fromstring(content)  # noqa: S314 - from a tarball whose hash is locked
         symbol = ElementTree.SubElement(root, f"{{{SVG}}}symbol", id=name, viewBox="0 0 24 24")
-        # Presentation attributes on the symbol are inherited through <use>, so pages need only a size.
+        # Presentation attributes on the symbol reach through <use>, so pages need only a size.
         for attribute in ("fill", "stroke", "stroke-width", "stroke-linecap", "stroke-linejoin"):
             symbol.set(attribute, icon.get(attribute, ""))
         symbol.extend(shape for shape in icon if shape.get("d") != "M0 0h24v24H0z")
@@ -223,7 +222,7 @@ def check() -> Iterator[str]:
     locked = read_lock()
     wanted = {(package.name, package.version) for package in PACKAGES}
     if {(entry["name"], entry["version"]) for entry in locked} != wanted:
-        yield "LOCK.json names other packages or versions than scripts/vendor.py. Run `make vendor`."
+        yield "LOCK.json names other packages than scripts/vendor.py. Run `make vendor`."
     hashes = {name: digest for entry in locked for name, digest in entry["files"].items()}
     present = {str(path.relative_to(VENDOR)) for path in VENDOR.rglob("*") if path.is_file()}
     for name in sorted(hashes.keys() - present):
