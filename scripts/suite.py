@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Run parts of the test suite one after the other, and add up what they found.
+
+    python scripts/suite.py sqlite postgres browser [-- pytest options...]
+
+Each part is a pytest run of its own: one process has one database, and a browser test keeps an
+event loop running that no other test may meet. `postgres` and `browser` expect what `services.py`
+sets.
+The last line reads "total: N passed, N failed, N skipped"; a part that ran no test has failed.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+STORES = ("TEST_DATABASE_URL", "TEST_REDIS_URL")
+NO_TESTS = 5  # pytest's exit code
+INTERRUPTED = 2
+WORKERS = ("-n", "2")
+NO_BROWSER = ("tests", "--ignore=tests/browser")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One pytest run: what it selects and which of `services.py`'s variables it sees."""
+
+    arguments: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+
+PARTS = {
+    "sqlite": Part((*NO_BROWSER, "-m", "not browser and not postgres", *WORKERS)),
+    "postgres": Part((*NO_BROWSER, "-m", "not browser", *WORKERS), needs=STORES),
+    "browser": Part(("tests/browser",), needs=("CHROMIUM",)),
+}
+
+
+@dataclass
+class Outcome:
+    """What one part found."""
+
+    name: str
+    code: int
+    seconds: float
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __str__(self) -> str:
+        counts = f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+        trouble = f" (pytest ended with {self.code})" if self.code else ""
+        return f"{self.name:<10}{counts} in {self.seconds:.0f} s{trouble}"
+
+
+def main() -> int:
+    """Run the parts named on the command line; 0 when all of them passed."""
+    names, options = split(sys.argv[1:])
+    outcomes: list[Outcome] = []
+    for name in names:
+        outcomes.append(run(name, PARTS[name], options))
+        if outcomes[-1].code == INTERRUPTED:
+            break
+    print("\nparts")
+    print("\n".join(map(str, outcomes)))
+    passed, failed, skipped = (
+        sum(getattr(outcome, count) for outcome in outcomes)
+        for count in ("passed", "failed", "skipped")
+    )
+    print(f"total: {passed} passed, {failed} failed, {skipped} skipped", flush=True)
+    return int(any(outcome.code for outcome in outcomes))
+
+
+def split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The parts before `--` and pytest's options after it, or exit with the usage."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    names, options = arguments[:at], arguments[at + 1 :]
+    if not names or set(names) - set(PARTS):
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    return names, options
+
+
+def run(name: str, part: Part, options: list[str]) -> Outcome:
+    """One pytest run, its output straight to ours, its counts from the report it writes."""
+    missing = [variable for variable in part.needs if variable not in os.environ]
+    if missing:
+        sys.exit(f"suite: {name} needs {' and '.join(missing)}; scripts/services.py sets them.")
+    hidden = set(STORES) - set(part.needs)
+    variables = {key: value for key, value in os.environ.items() if key not in hidden}
+    print(f"\n=== tests: {name}", flush=True)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="hitl-suite-") as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", *part.arguments, f"--junitxml={report}"]
+        code = wait([*command, *options], variables)
+        # A narrowed run may find nothing in one part; the whole suite may not.
+        code = 0 if code == NO_TESTS and options else code
+        return count(Outcome(name, code, time.monotonic() - started), report)
+
+
+def wait(command: list[str], variables: dict[str, str]) -> int:
+    """Run to the end; after Ctrl-C, which pytest gets as well, let it finish its report."""
+    with subprocess.Popen(command, cwd=ROOT, env=variables) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            return INTERRUPTED
+
+
+def count(outcome: Outcome, report: Path) -> Outcome:
+    """Fill in the counts; a run that died before its report keeps zeros and its exit code."""
+    if report.exists():
+        for suite in ElementTree.parse(report).iter("testsuite"):  # noqa: S314 - pytest wrote it
+            failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            skipped = int(suite.get("skipped", 0))
+            outcome.failed += failed
+            outcome.skipped += skipped
+            outcome.passed += int(suite.get("tests", 0)) - failed - skipped
+    return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main())
