@@ -115,8 +115,10 @@ def wait(command: list[str], variables: dict[str, str]) -> int:
 
 
 def count(outcome: Outcome, report: Path) -> Outcome:
-    """Fill in the counts; a run that died before its report keeps zeros and its exit code."""
-    if report.exists():
+    """Fill in the counts; a run that died before its report counts as one failure."""
+    if not report.exists():
+        outcome.failed = 1
+    else:
         for suite in ElementTree.parse(report).iter("testsuite"):  # noqa: S314 - pytest wrote it
             failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
             skipped = int(suite.get("skipped", 0))
