@@ -75,7 +75,7 @@ clean: ## Remove the environment and all caches; data in var/ stays
 
 $(PY):
 	@test -n "$(PYTHON)" && "$(PYTHON)" $(IS_SUPPORTED) || { \
-		echo "hitl needs Python 3.11, 3.12 or 3.13, and none of them runs here." >&2; \
+		echo "hitl needs Python 3.11, 3.12 or 3.13; $(if $(PYTHON),$(PYTHON) is not that,none of them runs here)." >&2; \
 		echo "Install one, or name it: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) has no venv module. On Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
