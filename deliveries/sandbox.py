@@ -1,0 +1,1 @@
+"""Catches messages of channels without an account, for the sandbox page of the embedded mode."""

@@ -1,0 +1,53 @@
+"""What happened: an append-only, gapless, hash-chained log per workflow.
+
+Only `events.services.record` writes here; on PostgreSQL a trigger refuses changes and deletions.
+"""
+
+from django.db import models
+
+from events.types import EventType, Source
+from hitl.lib.models import CanonicalJSONField
+
+
+class EventStream(models.Model):
+    """The head of one workflow's log. Locking this row is what makes its numbers gapless."""
+
+    workflow = models.OneToOneField(
+        "workflows.Workflow", models.PROTECT, primary_key=True, related_name="+"
+    )
+    team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="+")
+    last_seq = models.PositiveIntegerField(default=0)
+    head_hash = models.CharField(max_length=64, blank=True)
+    last_timestamp = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.workflow_id} @ {self.last_seq}"
+
+
+class Event(models.Model):
+    """One fact, with the complete state of the workflow after it."""
+
+    workflow = models.ForeignKey("workflows.Workflow", models.PROTECT, related_name="+")
+    team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="+")
+    seq = models.PositiveIntegerField()
+    round = models.PositiveSmallIntegerField(default=1)
+    type = models.CharField(max_length=40, choices=EventType)
+    status = models.CharField(max_length=10)
+    data = CanonicalJSONField()
+    actor = CanonicalJSONField()
+    source = models.CharField(max_length=20, choices=Source)
+    state_snapshot = CanonicalJSONField()
+    timestamp = models.DateTimeField()
+    previous_hash = models.CharField(max_length=64, blank=True)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ("workflow", "seq")
+        constraints = (
+            models.UniqueConstraint(fields=("workflow", "seq"), name="event_seq_in_workflow"),
+            models.CheckConstraint(condition=models.Q(seq__gte=1), name="event_seq_from_one"),
+        )
+        indexes = (models.Index(fields=("team", "id"), name="event_team_feed"),)
+
+    def __str__(self) -> str:
+        return f"{self.seq}. {self.type}"

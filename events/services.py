@@ -1,0 +1,98 @@
+"""The Event Manager: `record()` is the only writer of the log."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from events import live
+from events.models import Event, EventStream
+from events.types import EventType, Source
+from hitl.lib import canonical
+from hitl.lib.actor import Actor
+from hitl.lib.db import database_now, require_transaction
+
+
+def open_stream(workflow_id: UUID, team_id: UUID) -> EventStream:
+    """Start the log of a new workflow, in the transaction that creates it."""
+    require_transaction()
+    return EventStream.objects.create(workflow_id=workflow_id, team_id=team_id)
+
+
+def lock_stream(workflow_id: UUID) -> EventStream:
+    """Take the log's lock. Order of locks everywhere: workflow, stream, delivery."""
+    require_transaction()
+    return EventStream.objects.select_for_update().get(pk=workflow_id)
+
+
+def record(
+    type: EventType,  # the wire name
+    *,
+    workflow_id: UUID,
+    actor: Actor,
+    source: Source,
+    data: Mapping[str, Any] | None = None,
+    snapshot: Mapping[str, Any] | None = None,
+    now: dt.datetime | None = None,
+) -> Event:
+    """Append one event with the state after it, in the caller's transaction.
+
+    `snapshot` is the workflow's complete state; None means "unchanged since the last event".
+    Numbers have no gaps, times never run backwards, and each event carries the hash of the one
+    before it. Listeners are told after commit. Raises TransactionRequired outside a transaction.
+    """
+    stream = lock_stream(workflow_id)
+    state = snapshot if snapshot is not None else _last_snapshot(stream)
+    event = Event(
+        workflow_id=workflow_id,
+        team_id=stream.team_id,
+        seq=stream.last_seq + 1,
+        round=state["round"],
+        type=type,
+        status=state["status"],
+        data=dict(data or {}),
+        actor=actor.as_dict(),
+        source=source,
+        state_snapshot=dict(state),
+        timestamp=_not_before(stream.last_timestamp, now or database_now()),
+        previous_hash=stream.head_hash,
+    )
+    event.hash = digest(event)
+    event.save(force_insert=True)
+    EventStream.objects.filter(pk=stream.pk).update(
+        last_seq=event.seq, head_hash=event.hash, last_timestamp=event.timestamp
+    )
+    live.announce(event)
+    return event
+
+
+def digest(event: Event) -> str:
+    """Hex SHA-256 over the event's canonical content and its predecessor's hash."""
+    content = {
+        "workflowId": str(event.workflow_id),
+        "teamId": str(event.team_id),
+        "seq": event.seq,
+        "round": event.round,
+        "type": str(event.type),
+        "status": event.status,
+        "data": event.data,
+        "actor": event.actor,
+        "source": str(event.source),
+        "stateSnapshot": event.state_snapshot,
+        "timestamp": event.timestamp.astimezone(dt.UTC).isoformat(timespec="microseconds"),
+        "previousHash": event.previous_hash,
+    }
+    return hashlib.sha256(canonical.dumps(content)).hexdigest()
+
+
+def _last_snapshot(stream: EventStream) -> Mapping[str, Any]:
+    last = Event.objects.only("state_snapshot").get(
+        workflow_id=stream.workflow_id, seq=stream.last_seq
+    )
+    snapshot: Mapping[str, Any] = last.state_snapshot
+    return snapshot
+
+
+def _not_before(previous: dt.datetime | None, now: dt.datetime) -> dt.datetime:
+    return max(previous, now) if previous else now

@@ -1,0 +1,44 @@
+"""The one list of event names, and of the places they come from."""
+
+from django.db import models
+
+
+class EventType(models.TextChoices):
+    """What happened. The seed's names; new ones follow the same grammar."""
+
+    WORKFLOW_CREATED = "workflow.created"
+    APPROVAL_SENT_SLACK = "approval.sent.slack"
+    APPROVAL_SENT_EMAIL = "approval.sent.email"
+    APPROVAL_SENT_SMS = "approval.sent.sms"
+    DELIVERY_FAILED = "delivery.failed"
+    HUMAN_VIEWED = "human.viewed"
+    HUMAN_RESPONDED = "human.responded"
+    HUMAN_REFUSED = "human.refused"
+    WORKFLOW_HELD = "workflow.held"
+    WORKFLOW_ESCALATED = "workflow.escalated"
+    WORKFLOW_REMINDED = "workflow.reminded"
+    ACTION_EXECUTING = "action.executing"
+    ACTION_RETRYING = "action.retrying"
+    WORKFLOW_COMPLETED = "workflow.completed"
+    WORKFLOW_FAILED = "workflow.failed"
+    WORKFLOW_UNKNOWN = "workflow.unknown"
+    WORKFLOW_REJECTED = "workflow.rejected"
+    WORKFLOW_TIMEOUT = "workflow.timeout"
+    WORKFLOW_CANCELLED = "workflow.cancelled"
+    WORKFLOW_ROLLED_BACK = "workflow.rolled_back"
+
+
+class Source(models.TextChoices):
+    """Through which door an event or a decision came."""
+
+    API = "api", "API"
+    DASHBOARD = "dashboard", "dashboard"
+    ADMIN = "admin", "admin"
+    SLACK = "slack", "Slack"
+    EMAIL = "email", "e-mail"
+    SMS = "sms", "SMS"
+    TIMEOUT_JOB = "timeout_job", "timeout job"
+    RETRY_JOB = "retry_job", "retry job"
+    EXECUTION_JOB = "execution_job", "execution job"
+    COMMAND = "command", "command line"
+    SYSTEM = "system", "system"

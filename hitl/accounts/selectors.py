@@ -1,0 +1,55 @@
+"""Reads about people and teams."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from hitl.accounts.models import ContactPoint, Membership, Role, Team, User
+
+DECIDING_ROLES = (Role.APPROVER, Role.MANAGER)
+
+
+def teams_of(user: User) -> QuerySet[Team]:
+    """Teams whose records this person may see."""
+    return Team.objects.filter(memberships__user=user)
+
+
+def membership(team_id: UUID, user_id: UUID) -> Membership | None:
+    """The person's membership in the team right now, if the account is active."""
+    return (
+        Membership.objects.select_related("user")
+        .filter(team_id=team_id, user_id=user_id, user__is_active=True)
+        .first()
+    )
+
+
+def approvers(team_id: UUID) -> list[User]:
+    """Everybody in the team who may decide."""
+    return list(
+        User.objects.filter(
+            memberships__team_id=team_id, memberships__role__in=DECIDING_ROLES, is_active=True
+        ).order_by("email")
+    )
+
+
+def approvers_by_email(team_id: UUID, emails: Iterable[str]) -> dict[str, User]:
+    """The approvers of the team among `emails`, by lower-case address (login or contact point)."""
+    wanted = {email.lower() for email in emails}
+    found = {user.email.lower(): user for user in approvers(team_id)}
+    for point in ContactPoint.objects.filter(
+        kind=ContactPoint.Kind.EMAIL,
+        address__in=wanted,
+        verified_at__isnull=False,
+        user__in=list(found.values()),
+    ).select_related("user"):
+        found.setdefault(point.address.lower(), point.user)
+    return {email: user for email, user in found.items() if email in wanted}
+
+
+def email_of(user: User) -> str:
+    """Where mail to this person goes: the preferred verified address, else the login."""
+    point = user.contact_points.filter(
+        kind=ContactPoint.Kind.EMAIL, verified_at__isnull=False
+    ).first()
+    return point.address if point else user.email

@@ -1,0 +1,33 @@
+"""Secrets of the embedded mode: made at the first start, kept in the data folder, mode 0600."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+
+def load(folder: Path) -> dict[str, str]:
+    """Read `secrets.json` in `folder`, creating folder and file the first time.
+
+    The file is created exclusively, so two processes starting at once agree on one set.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "secrets.json"
+    if not path.exists():
+        _create(path)
+    values: dict[str, str] = json.loads(path.read_text())
+    return values
+
+
+def _create(path: Path) -> None:
+    fresh = {"SECRET_KEY": secrets.token_urlsafe(48), "JWT_SECRET": secrets.token_urlsafe(48)}
+    draft = path.with_suffix(f".{os.getpid()}")
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(fresh, file)
+    try:
+        os.link(draft, path)  # atomic, and fails where somebody was faster
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

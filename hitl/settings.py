@@ -1,0 +1,335 @@
+"""Every setting, grouped by concern, read from the environment (and `.env`).
+
+Without DATABASE_URL the server is *embedded*: SQLite, in-memory broker and generated secrets in
+the data folder, all in one process. With it, no secret has a default: a missing one stops the start.
+"""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from hitl.lib import local_secrets
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+if (BASE_DIR / ".env").exists():
+    env.read_env(BASE_DIR / ".env")
+
+# --- Mode ---------------------------------------------------------------------------------------
+DATABASE_URL: str = env.str("DATABASE_URL", default="")
+REDIS_URL: str = env.str("REDIS_URL", default="")
+EMBEDDED = not DATABASE_URL
+DEBUG: bool = env.bool("DEBUG", default=False)
+DATA_DIR = Path(env.str("HITL_DATA", default=str(BASE_DIR / "var"))).resolve()
+if not EMBEDDED and not REDIS_URL:
+    raise ImproperlyConfigured(
+        "DATABASE_URL is set, so REDIS_URL must be too (redis://host:6379/0)."
+    )
+
+# --- Secrets ------------------------------------------------------------------------------------
+_local = local_secrets.load(DATA_DIR) if EMBEDDED else {}
+SECRET_KEY: str = env.str("SECRET_KEY", default=_local.get("SECRET_KEY", environ.Env.NOTSET))
+JWT_SECRET: str = env.str("JWT_SECRET", default=_local.get("JWT_SECRET", environ.Env.NOTSET))
+if len(JWT_SECRET) < 32:
+    raise ImproperlyConfigured(
+        "JWT_SECRET must have at least 32 characters (RFC 7518, section 3.2)."
+    )
+
+# --- Address ------------------------------------------------------------------------------------
+PORT: int = env.int("PORT", default=4000)
+HOST: str = env.str("HOST", default="127.0.0.1")
+PUBLIC_URL: str = env.str("PUBLIC_URL", default=f"http://localhost:{PORT}")
+ALLOWED_HOSTS: list[str] = env.list(
+    "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else environ.Env.NOTSET
+)
+_public_host = urlsplit(PUBLIC_URL).hostname or ""
+if _public_host not in ALLOWED_HOSTS:
+    ALLOWED_HOSTS = [*ALLOWED_HOSTS, _public_host]
+HTTPS = PUBLIC_URL.startswith("https://")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL.rstrip("/")] if HTTPS else []
+# Only a proxy that overwrites X-Forwarded-Proto may be trusted with it.
+if env.bool("BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- Applications -------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "hitl",
+    "hitl.accounts",
+    "events",
+    "deliveries",
+    "workflows",
+    "dashboard",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "csp",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "hitl.urls"
+ASGI_APPLICATION = "hitl.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "dashboard.context.navigation",
+            ]
+        },
+    }
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+# --- Database -----------------------------------------------------------------------------------
+# Services own their transactions: ATOMIC_REQUESTS stays off.
+DATABASES: dict[str, dict[str, Any]]
+if EMBEDDED:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATA_DIR / "hitl.sqlite3",
+            "OPTIONS": {
+                "timeout": 20,
+                # Writers queue at BEGIN instead of failing half way with "database is locked".
+                "transaction_mode": "IMMEDIATE",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+                "PRAGMA foreign_keys=ON;",
+            },
+        }
+    }
+else:
+    DATABASES = {"default": env.db_url("DATABASE_URL")}
+    DATABASES["default"].setdefault("OPTIONS", {})
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"]["OPTIONS"]["pool"] = {
+        "min_size": env.int("DATABASE_POOL_MIN", default=2),
+        "max_size": env.int("DATABASE_POOL_MAX", default=10),
+        "timeout": 10,
+    }
+
+# --- Redis: broker, channel layer, cache. All of it may be erased at any second. ----------------
+CHANNEL_LAYERS: dict[str, dict[str, Any]]
+CACHES: dict[str, dict[str, Any]]
+if REDIS_URL:
+    CELERY_BROKER_URL = REDIS_URL
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "retry_on_timeout": True,
+    }
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [REDIS_URL]},
+        }
+    }
+    CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    }
+else:
+    CELERY_BROKER_URL = "memory://"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.05}
+    CHANNEL_LAYERS = {"default": {"BACKEND": "hitl.lib.layers.EmbeddedChannelLayer"}}
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- Celery: messages are wake-ups, rows are the truth ------------------------------------------
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_TASK_SOFT_TIME_LIMIT = 90
+CELERY_TASK_PUBLISH_RETRY = False  # a lost wake-up costs seconds, a blocked request costs the user
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 2
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "sweep timeouts": {
+        "task": "workflows.tasks.sweep_timeouts",
+        "schedule": dt.timedelta(seconds=1),
+    },
+    "sweep executions": {
+        "task": "workflows.tasks.sweep_executions",
+        "schedule": dt.timedelta(seconds=5),
+    },
+    "sweep deliveries": {
+        "task": "deliveries.tasks.sweep_deliveries",
+        "schedule": dt.timedelta(seconds=5),
+    },
+    "sweep idempotency keys": {
+        "task": "workflows.tasks.sweep_idempotency_keys",
+        "schedule": dt.timedelta(hours=1),
+    },
+}
+
+# --- People: sessions, passwords ----------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "inbox"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_HTTPONLY = False  # our own script reads it to post fragments
+
+# --- Browser security ---------------------------------------------------------------------------
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_SSL_REDIRECT = HTTPS and env.bool("SSL_REDIRECT", default=True)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^ping$"]
+SECURE_HSTS_SECONDS: int = env.int("HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- Static files -------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if EMBEDDED
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = EMBEDDED
+
+# --- Agent API ----------------------------------------------------------------------------------
+MAX_BODY_BYTES: int = env.int("MAX_BODY_BYTES", default=256 * 1024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * MAX_BODY_BYTES
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "hitl.accounts.authentication.ApiKeyAuthentication",
+        "hitl.accounts.authentication.JwtAuthentication",
+        "hitl.accounts.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["hitl.accounts.permissions.IsKnown"],
+    "DEFAULT_PARSER_CLASSES": ["workflows.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["workflows.api.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "workflows.api.renderers.AlwaysJSON",
+    "DEFAULT_SCHEMA_CLASS": "workflows.api.schema.AutoSchema",
+    "EXCEPTION_HANDLER": "workflows.api.errors.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "DATETIME_FORMAT": "iso-8601",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "hitl",
+    "DESCRIPTION": "A person between an AI agent and the thing it wants to do.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+}
+IDEMPOTENCY_KEY_HOURS = 48
+LONG_POLL_SECONDS = 60
+
+# --- Workflows ----------------------------------------------------------------------------------
+DEFAULT_TIMEOUT_SECONDS: int = env.int("DEFAULT_TIMEOUT_SECONDS", default=24 * 3600)
+EXECUTION_LEASE_SECONDS: int = env.int("EXECUTION_LEASE_SECONDS", default=300)
+# Where approved HTTP actions may go although the address is private: CIDRs or host:port.
+OUTBOUND_ALLOW: list[str] = env.list("OUTBOUND_ALLOW", default=[])
+OUTBOUND_ALLOW_HTTP: bool = env.bool("OUTBOUND_ALLOW_HTTP", default=False)
+# Signs the HTTP calls that carry out approved actions (Standard Webhooks secret, whsec_…).
+ACTION_SIGNING_SECRET: str = env.str("ACTION_SIGNING_SECRET", default="")
+# Registered Python actions: modules imported at start, comma separated.
+ACTION_MODULES: list[str] = env.list("ACTION_MODULES", default=["workflows.actions.samples"])
+
+# --- Deliveries: a channel is on when what it needs is set --------------------------------------
+EMAIL_URL: str = env.str("EMAIL_URL", default="")
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="hitl <hitl@localhost>")
+EMAIL_TIMEOUT = 20
+# The sandbox catches messages of channels without an account: embedded mode only.
+SANDBOX = EMBEDDED and not EMAIL_URL
+if EMAIL_URL:
+    globals().update(env.email_url("EMAIL_URL"))
+else:
+    EMAIL_BACKEND = (
+        "deliveries.sandbox.EmailBackend"
+        if SANDBOX
+        else "django.core.mail.backends.dummy.EmailBackend"
+    )
+DELIVERY_MAX_ATTEMPTS: int = env.int("DELIVERY_MAX_ATTEMPTS", default=6)
+DELIVERY_FIRST_RETRY_SECONDS: int = env.int("DELIVERY_FIRST_RETRY_SECONDS", default=120)
+DELIVERY_CLAIM_SECONDS = 90  # a row in flight longer than this is taken up again
+
+# --- Bootstrap of a fresh embedded server -------------------------------------------------------
+BOOTSTRAP_EMAIL: str = env.str("HITL_BOOTSTRAP_EMAIL", default="")
+BOOTSTRAP_PASSWORD: str = env.str("HITL_BOOTSTRAP_PASSWORD", default="")
+BOOTSTRAP_API_KEY: str = env.str("HITL_BOOTSTRAP_API_KEY", default="")
+
+# --- Logs: events with fields, never tokens or action data --------------------------------------
+LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "uvicorn.access": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+        "django_celery_beat": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,76 @@
+"""The cast: a team with an approver, a colleague, a manager and a viewer; a stranger; an agent."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from pytest_django import DjangoDbBlocker
+
+from events import postgres
+from hitl.accounts.models import Agent, Role, Team, User
+from hitl.accounts.services import add_member, issue_key
+from tests.accounts.factories import AgentFactory, TeamFactory, UserFactory
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Let the test runner empty tables between tests: TRUNCATE is refused in real life."""
+    if connection.vendor != "postgresql":
+        return
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        for table in postgres.PROTECTED:
+            cursor.execute(f"DROP TRIGGER IF EXISTS {table}_no_truncate ON {table}")
+
+
+@pytest.fixture
+def team(db: None) -> Team:
+    return TeamFactory(name="Payments", slug="payments")
+
+
+@pytest.fixture
+def approver(team: Team) -> User:
+    return _member(team, "Ann Approver", Role.APPROVER)
+
+
+@pytest.fixture
+def colleague(team: Team) -> User:
+    return _member(team, "Carl Colleague", Role.APPROVER)
+
+
+@pytest.fixture
+def manager(team: Team) -> User:
+    return _member(team, "Mia Manager", Role.MANAGER)
+
+
+@pytest.fixture
+def viewer(team: Team) -> User:
+    return _member(team, "Vic Viewer", Role.VIEWER)
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    return _member(TeamFactory(name="Elsewhere", slug="elsewhere"), "Sue Stranger", Role.MANAGER)
+
+
+@pytest.fixture
+def agent(team: Team, approver: User) -> Agent:
+    """An agent of a team that has somebody to ask."""
+    return AgentFactory(team=team, name="refund-bot")
+
+
+@pytest.fixture
+def api_key(agent: Agent) -> str:
+    return issue_key(agent)[1]
+
+
+def _member(team: Team, name: str, role: Role) -> User:
+    user = UserFactory(name=name, email=f"{name.split()[0].lower()}@example.com")
+    add_member(team, user, role)
+    return user
+
+
+@pytest.fixture(autouse=True)
+def _no_leftover_cache() -> Iterator[None]:
+    yield
+    cache.clear()

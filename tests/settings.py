@@ -1,0 +1,26 @@
+"""The real settings with little changed: where the data lives, and cheap password hashes."""
+
+import os
+import tempfile
+
+os.environ.setdefault("HITL_DATA", tempfile.mkdtemp(prefix="hitl-tests-"))
+os.environ.setdefault("PUBLIC_URL", "http://testserver")
+if os.environ.get("TEST_DATABASE_URL"):
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+    os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"]
+    os.environ.setdefault("SECRET_KEY", "secret-key-of-the-tests-0123456789abcdef-0123456789")
+    os.environ.setdefault("JWT_SECRET", "jwt-secret-of-the-tests-0123456789abcdef")
+    os.environ.setdefault("ALLOWED_HOSTS", "testserver,localhost,127.0.0.1")
+
+from hitl.settings import *
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+WHITENOISE_AUTOREFRESH = True
+# Pokes run when a test asks for it; rows and sweeps are what is tested.
+CELERY_BROKER_URL = "memory://"
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {}
+if "pool" in DATABASES["default"].get("OPTIONS", {}):
+    # A pool would keep connections open while the test database is dropped.
+    del DATABASES["default"]["OPTIONS"]["pool"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

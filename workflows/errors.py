@@ -1,0 +1,84 @@
+"""What can go wrong in the life of a request: illegal is "not now", forbidden is "not you"."""
+
+import datetime as dt
+
+from hitl.lib.errors import Conflict, Forbidden
+from workflows.models import Status, Workflow
+
+
+class IllegalTransition(Conflict):
+    """The table of moves does not know this one."""
+
+    code = "illegal-transition"
+    title = "The request cannot go from here to there"
+
+    def __init__(self, workflow: Workflow, to: Status) -> None:
+        super().__init__(f"A request that is {workflow.status} cannot become {to}.")
+
+
+class AlreadyDecided(Conflict):
+    """Somebody was faster, or it was withdrawn; `detail` says who, where and when."""
+
+    code = "already-decided"
+    title = "The request has already been decided"
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        super().__init__(outcome_sentence(workflow))
+
+
+class Expired(Conflict):
+    """The deadline has passed by the database's clock."""
+
+    code = "expired"
+    title = "The deadline has passed"
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        when = workflow.expires_at.strftime("%Y-%m-%d %H:%M:%S UTC")
+        super().__init__(f"The deadline was {when}; nobody can decide this request any more.")
+
+
+class DigestMismatch(Conflict):
+    """The caller decided on other data than is stored."""
+
+    code = "digest-mismatch"
+    title = "The data has changed since it was shown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The fingerprint you sent is not the one of the stored data: load the request again "
+            "and decide on what it says now."
+        )
+
+
+class NotYours(Forbidden):
+    """The person may see the request but may not decide it; `detail` says why."""
+
+    code = "forbidden"
+    title = "You may not decide this request"
+
+
+class NotExecutable(Conflict):
+    """The execution report does not fit the state of the request."""
+
+    code = "execution-conflict"
+    title = "The execution cannot be reported now"
+
+
+def outcome_sentence(workflow: Workflow) -> str:
+    """One sentence for losers of a race and visitors of old links: what, who, where, when."""
+    if workflow.status == Status.CANCELLED:
+        return f"The agent {workflow.agent.name} has withdrawn this request."
+    if workflow.status == Status.TIMEOUT:
+        return f"Nobody decided by {_clock(workflow.expires_at)}: the request has timed out."
+    if not workflow.decision or workflow.responded_at is None:
+        return "This request is waiting for a decision."
+    verdict = workflow.get_decision_display().lower()
+    who = str(workflow.responded_by) if workflow.responded_by else "nobody (silence approves)"
+    where = workflow.get_responded_via_display()
+    return f"Already {verdict} by {who} in {where} at {_clock(workflow.responded_at)}."
+
+
+def _clock(moment: dt.datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,350 @@
+"""One approval request and its life, the people's answers, and the tries to carry it out.
+
+`Workflow.status` is written by `workflows.transitions` alone; on PostgreSQL a trigger sees to it.
+"""
+
+import datetime as dt
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from events.types import Source
+from hitl.accounts.models import Agent, Team, User
+from hitl.lib.models import CanonicalJSONField, Identified
+
+
+class Status(models.TextChoices):
+    """Where a request stands. Allowed moves: `workflows.transitions.ALLOWED`."""
+
+    PENDING = "PENDING", "Pending"
+    APPROVED = "APPROVED", "Approved"
+    REJECTED = "REJECTED", "Rejected"
+    TIMEOUT = "TIMEOUT", "Timed out"
+    CANCELLED = "CANCELLED", "Cancelled"
+    EXECUTING = "EXECUTING", "Executing"
+    COMPLETED = "COMPLETED", "Completed"
+    FAILED = "FAILED", "Failed"
+    UNKNOWN = "UNKNOWN", "Outcome unknown"
+
+
+SETTLED = (
+    Status.REJECTED,
+    Status.TIMEOUT,
+    Status.CANCELLED,
+    Status.COMPLETED,
+    Status.FAILED,
+)
+AFTER_APPROVAL = (
+    Status.APPROVED,
+    Status.EXECUTING,
+    Status.COMPLETED,
+    Status.FAILED,
+    Status.UNKNOWN,
+)
+
+
+class Verdict(models.TextChoices):
+    """The human answer."""
+
+    APPROVED = "approved", "Approved"
+    REJECTED = "rejected", "Rejected"
+    MODIFIED = "modified", "Approved with edits"
+
+
+class Risk(models.TextChoices):
+    """How much is at stake; high always asks the approver to log in."""
+
+    LOW = "low", "Low"
+    MEDIUM = "medium", "Medium"
+    HIGH = "high", "High"
+
+
+class TimeoutAction(models.TextChoices):
+    """What silence means."""
+
+    REJECT = "reject", "Reject"
+    HOLD = "hold", "Hold until somebody decides"
+    APPROVE = "approve", "Approve"
+
+
+class Executor(models.TextChoices):
+    """Who carries out the approved action."""
+
+    AGENT = "agent", "The agent"
+    HTTP = "http", "A signed HTTP call"
+    EMAIL = "email", "An e-mail"
+    FUNCTION = "function", "A registered function"
+
+
+class Semantics(models.TextChoices):
+    """What may happen when an attempt's outcome is lost."""
+
+    IDEMPOTENT = "idempotent", "Idempotent: safe to try again with the same key"
+    AT_MOST_ONCE = "at_most_once", "At most once: never tried again"
+
+
+class ActionType(Identified):
+    """What a team knows about one kind of action. Requests of unknown types work too."""
+
+    team = models.ForeignKey(Team, models.CASCADE, related_name="action_types")
+    name = models.CharField(max_length=100, help_text="Like email.send or deploy.production.")
+    title = models.CharField(max_length=120, blank=True)
+    description = models.TextField(blank=True)
+    data_schema = models.JSONField(
+        null=True, blank=True, help_text="JSON Schema that actionData must satisfy."
+    )
+    ui_schema = models.JSONField(
+        null=True, blank=True, help_text="Form used when the agent sends none."
+    )
+    risk = models.CharField(max_length=10, choices=Risk, default=Risk.MEDIUM)
+    timeout_seconds = models.PositiveIntegerField(null=True, blank=True)
+    timeout_action = models.CharField(
+        max_length=10, choices=TimeoutAction, default=TimeoutAction.REJECT
+    )
+    allow_timeout_approval = models.BooleanField(
+        default=False, help_text="Silence may approve. Only ever for low risk."
+    )
+    executor = models.CharField(max_length=10, choices=Executor, default=Executor.AGENT)
+    executor_config = models.JSONField(default=dict, blank=True)
+    semantics = models.CharField(max_length=20, choices=Semantics, default=Semantics.AT_MOST_ONCE)
+    lease_seconds = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How long an attempt may be silent."
+    )
+    max_attempts = models.PositiveSmallIntegerField(default=3)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (
+            models.UniqueConstraint(fields=("team", "name"), name="action_type_in_team"),
+            models.CheckConstraint(
+                condition=Q(allow_timeout_approval=False) | Q(risk="low"),
+                name="silence_approves_low_risk_only",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Workflow(Identified):
+    """One request. What was asked never changes; what became of it changes only by transition.
+
+    `action_data` is kept as canonical JSON text whose SHA-256 is `fingerprint`. `policy` and
+    `execution_plan` are frozen at creation, so later edits elsewhere change nothing here.
+    """
+
+    team = models.ForeignKey(Team, models.PROTECT, related_name="workflows")
+    agent = models.ForeignKey(Agent, models.PROTECT, related_name="workflows")
+    name = models.CharField(max_length=200)
+    reason = models.TextField(blank=True)
+    action_type = models.CharField(max_length=100)
+    action_data = CanonicalJSONField()
+    fingerprint = models.CharField(max_length=71)
+    ui_schema = CanonicalJSONField(null=True)
+    risk = models.CharField(max_length=10, choices=Risk, default=Risk.MEDIUM)
+    metadata = CanonicalJSONField()
+    approver_emails = models.JSONField(default=list)
+    policy = CanonicalJSONField()
+    execution_plan = CanonicalJSONField()
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    round = models.PositiveSmallIntegerField(default=1)
+    expires_at = models.DateTimeField()
+    timeout_action = models.CharField(max_length=10, choices=TimeoutAction)
+    held_at = models.DateTimeField(null=True)
+
+    decision = models.CharField(max_length=10, choices=Verdict, blank=True)
+    response_data = CanonicalJSONField(null=True)
+    response_fingerprint = models.CharField(max_length=71, blank=True)
+    feedback = models.TextField(blank=True)
+    responded_at = models.DateTimeField(null=True)
+    responded_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    responded_via = models.CharField(max_length=20, choices=Source, blank=True)
+
+    execution_due_at = models.DateTimeField(null=True)
+    result = CanonicalJSONField(null=True)
+    error = CanonicalJSONField(null=True)
+    event_seq = models.PositiveIntegerField(default=0, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        constraints = (
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="status_is_known"),
+            models.CheckConstraint(
+                condition=Q(status="PENDING", decision="")
+                | Q(status__in=("TIMEOUT", "CANCELLED"), decision="")
+                | Q(status="REJECTED", decision="rejected")
+                | Q(
+                    status__in=("APPROVED", "EXECUTING", "COMPLETED", "FAILED", "UNKNOWN"),
+                    decision__in=("approved", "modified"),
+                ),
+                name="decision_agrees_with_status",
+            ),
+            models.CheckConstraint(
+                condition=Q(decision="", responded_at__isnull=True)
+                | (~Q(decision="") & Q(responded_at__isnull=False)),
+                name="decided_has_a_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(decision="modified", response_data__isnull=False)
+                | (~Q(decision="modified") & Q(response_data__isnull=True)),
+                name="edits_only_where_modified",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("expires_at",),
+                condition=Q(status="PENDING", held_at__isnull=True),
+                name="workflow_timeout_due",
+            ),
+            models.Index(
+                fields=("execution_due_at",),
+                condition=Q(execution_due_at__isnull=False),
+                name="workflow_execution_due",
+            ),
+            models.Index(fields=("team", "status", "expires_at"), name="workflow_inbox"),
+            models.Index(fields=("team", "-created_at", "-id"), name="workflow_history"),
+            models.Index(fields=("agent", "-created_at", "-id"), name="workflow_of_agent"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_open(self) -> bool:
+        return self.status == Status.PENDING
+
+    @property
+    def is_settled(self) -> bool:
+        return self.status in SETTLED
+
+    @property
+    def approved_data(self) -> Any:
+        """The data that may run: the edited values where the approver edited."""
+        return self.response_data if self.decision == Verdict.MODIFIED else self.action_data
+
+    @property
+    def approved_fingerprint(self) -> str:
+        """The digest the executor must find."""
+        modified = self.decision == Verdict.MODIFIED
+        return self.response_fingerprint if modified else self.fingerprint
+
+    def is_late(self, now: dt.datetime) -> bool:
+        """Whether the deadline has passed and means that nobody may decide any more."""
+        return self.expires_at <= now and self.timeout_action != TimeoutAction.HOLD
+
+
+class Decision(Identified):
+    """One person's answer in one round and stage. Rows are never changed or removed."""
+
+    workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="decisions")
+    round = models.PositiveSmallIntegerField()
+    stage = models.PositiveSmallIntegerField(default=0)
+    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="decisions")
+    verdict = models.CharField(max_length=10, choices=Verdict)
+    channel = models.CharField(max_length=20, choices=Source)
+    comment = models.TextField(blank=True)
+    edits = CanonicalJSONField(null=True)
+    fingerprint = models.CharField(max_length=71)
+    is_effective = models.BooleanField()
+    strength = models.CharField(max_length=20, blank=True)
+    delivery_id = models.UUIDField(null=True)
+    decided_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("decided_at",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("workflow", "round", "stage", "user"), name="one_vote_per_person_and_stage"
+            ),
+            models.UniqueConstraint(
+                fields=("workflow", "round"),
+                condition=Q(is_effective=True),
+                name="one_effective_decision_per_round",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user or 'nobody'}: {self.verdict}"
+
+
+class View(models.Model):
+    """A person has opened the request in this round."""
+
+    workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="views")
+    round = models.PositiveSmallIntegerField()
+    user = models.ForeignKey(User, models.PROTECT, related_name="+")
+    viewed_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("workflow", "round", "user"), name="one_view_per_person_and_round"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user} saw {self.workflow_id}"
+
+
+class ExecutionAttempt(Identified):
+    """One try to carry out the action. `number` is the fencing token: only the newest may write."""
+
+    class Status(models.TextChoices):
+        OPEN = "open", "Running"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+        LAPSED = "lapsed", "Went silent"
+
+    workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="attempts")
+    round = models.PositiveSmallIntegerField()
+    number = models.PositiveSmallIntegerField()
+    executor = models.CharField(max_length=100, help_text="Who runs it: a worker or the agent.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    lease_until = models.DateTimeField()
+    heartbeat_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    result = CanonicalJSONField(null=True)
+    error = CanonicalJSONField(null=True)
+    late_report = CanonicalJSONField(null=True)
+
+    class Meta:
+        ordering = ("number",)
+        constraints = (
+            models.UniqueConstraint(fields=("workflow", "number"), name="attempt_number"),
+            models.UniqueConstraint(
+                fields=("workflow",), condition=Q(status="open"), name="one_open_attempt"
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("lease_until",), condition=Q(status="open"), name="attempt_lease_due"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} ({self.status})"
+
+
+class IdempotencyKey(models.Model):
+    """The stored answer to a create, written in the same transaction as the work."""
+
+    agent = models.ForeignKey(Agent, models.CASCADE, related_name="+")
+    route = models.CharField(max_length=100)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=71)
+    workflow = models.ForeignKey(Workflow, models.PROTECT, null=True, related_name="+")
+    response_status = models.PositiveSmallIntegerField(null=True)
+    response_body = CanonicalJSONField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("agent", "route", "key"), name="idempotency_key"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.route} {self.key}"

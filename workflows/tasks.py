@@ -1,0 +1,44 @@
+"""Thin tasks: execute one, sweep deadlines, due executions and lapsed leases."""
+
+import datetime as dt
+from uuid import UUID
+
+from celery import shared_task
+from django.conf import settings
+
+from hitl.lib.db import database_now
+from hitl.lib.sweeps import each
+from workflows import executions, selectors, services
+from workflows.models import IdempotencyKey, Status
+
+BATCH = 500
+
+
+@shared_task
+def execute_workflow(workflow_id: str) -> None:
+    """Carry out one approved action."""
+    executions.execute(UUID(workflow_id))
+
+
+@shared_task
+def sweep_timeouts() -> None:
+    """Let every passed deadline take effect."""
+    each(selectors.timeouts_due(database_now(), limit=BATCH), services.time_out)
+
+
+@shared_task
+def sweep_executions() -> None:
+    """Wake up due executions whose poke got lost, and close attempts that fell silent."""
+    now = database_now()
+    each(selectors.leases_lapsed(now, limit=BATCH), executions.lapse)
+    for workflow_id in selectors.executions_due(now, limit=BATCH):
+        execute_workflow.delay(str(workflow_id))
+
+
+@shared_task
+def sweep_idempotency_keys() -> None:
+    """Forget stored answers after their time, never while the workflow is open."""
+    horizon = database_now() - dt.timedelta(hours=settings.IDEMPOTENCY_KEY_HOURS)
+    IdempotencyKey.objects.filter(created_at__lt=horizon).exclude(
+        workflow__status=Status.PENDING
+    ).delete()
