@@ -1,11 +1,6 @@
 # Everything a newcomer or CI types. Logic stands in manage.py commands and in scripts/.
 # Variables: PORT, HOST and DATA for `run`; PYTHON to choose an interpreter; ARGS for what a tool takes.
 
-PORT ?= 4000
-HOST ?= 127.0.0.1
-DATA ?= var
-ARGS ?=
-
 # The newest supported Python that runs (a version manager's shim may exist and fail).
 IS_SUPPORTED = -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
@@ -15,6 +10,11 @@ PY := .venv/bin/python
 # uv is a speed-up where it is installed, never a need.
 INSTALL = $(if $(shell command -v uv),uv pip install --quiet --python $(PY),$(PY) -m pip install \
 	--quiet --disable-pip-version-check --no-input) --require-hashes --requirement
+# What is not named here is left to .env, then to the settings' defaults. The environment carries it
+# too, because settings are read before a command sees its options.
+UP = $(if $(PORT),PORT="$(PORT)") $(if $(HOST),HOST="$(HOST)") $(if $(DATA),HITL_DATA="$(DATA)") \
+	exec $(PY) manage.py up \
+	$(if $(PORT),--port "$(PORT)") $(if $(HOST),--host "$(HOST)") $(if $(DATA),--data "$(DATA)")
 SERVICES := $(PY) scripts/services.py
 SUITE := $(PY) scripts/suite.py
 
@@ -26,7 +26,7 @@ help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.stamp-run ## Start everything on this machine: PORT=4000 HOST=127.0.0.1 DATA=var
-	@exec $(PY) manage.py up --host "$(HOST)" --port "$(PORT)" --data "$(DATA)"
+	@$(UP)
 
 test: .venv/.stamp-dev ## Run every test: SQLite, PostgreSQL + Redis, browser
 	@$(SERVICES) --postgres --redis --chromium -- $(SUITE) sqlite postgres browser -- $(ARGS)
