@@ -20,7 +20,8 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hitl.settings")
     settings.STATIC_ROOT = sys.argv[1]
     django.setup()
-    call_command("collectstatic", interactive=False, verbosity=1)
+    call_command("collectstatic", interactive=False, verbosity=0)
+    print(f"collected into {sys.argv[1]}")
 
 
 if __name__ == "__main__":
