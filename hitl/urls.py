@@ -1,5 +1,10 @@
 """Includes only: each floor mounts its own paths."""
 
-from django.urls import URLPattern, URLResolver
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+    path("", include("workflows.urls")),
+    path("", include("dashboard.urls")),
+]
