@@ -19,7 +19,7 @@ STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticF
 WHITENOISE_AUTOREFRESH = True
 # Pokes run when a test asks for it; rows and sweeps are what is tested.
 CELERY_BROKER_URL = "memory://"
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {}
+CELERY_BROKER_TRANSPORT_OPTIONS = {}
 if "pool" in DATABASES["default"].get("OPTIONS", {}):
     # A pool would keep connections open while the test database is dropped.
     del DATABASES["default"]["OPTIONS"]["pool"]

@@ -116,7 +116,8 @@ def _open_attempt(workflow: Workflow, *, executor: str, actor: Actor, now: dt.da
         "leaseUntil": attempt.lease_until.isoformat(),
     }
     source = Source.API if actor.kind == "agent" else Source.EXECUTION_JOB
-    write = {"actor": actor, "source": source, "data": data, "now": now, "execution_due_at": None}
+    write: dict[str, Any] = {"actor": actor, "source": source, "data": data, "now": now}
+    write["execution_due_at"] = None
     if workflow.status == Status.APPROVED:
         transition(workflow, Status.EXECUTING, EventType.ACTION_EXECUTING, **write)
     else:

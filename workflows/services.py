@@ -233,7 +233,7 @@ def _apply(
             now=decision.decided_at,
         )  # fmt: skip
         return
-    answer = {
+    answer: dict[str, Any] = {
         "decision": outcome,
         "feedback": decision.comment,
         "responded_at": decision.decided_at,
