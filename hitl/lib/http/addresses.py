@@ -82,9 +82,19 @@ def parse_address(text: str) -> Address:
     return address
 
 
-def is_forbidden(address: Address, allowed: Iterable[str] = ()) -> bool:
-    """Whether a call to this address is refused. `allowed` are the operator's networks (CIDR)."""
-    if any(address in ip_network(network, strict=False) for network in allowed):
+def parse_network(text: str) -> Network | None:
+    """A network in CIDR form; None for anything else, a lone address included: that is a host."""
+    if "/" not in text:
+        return None
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def is_forbidden(address: Address, allowed: Iterable[Network] = ()) -> bool:
+    """Whether a call to this address is refused. `allowed` are the operator's networks."""
+    if any(address in network for network in allowed):
         return False
     if isinstance(address, IPv6Address) and (
         address.scope_id is not None or address not in _GLOBAL_UNICAST

@@ -36,7 +36,11 @@ class Rules(TypedDict, total=False):
     allow_hosts: Collection[str]
     """`host` or `host:port`, exactly as in the URL: trusted wherever they resolve to."""
     allow_networks: Collection[str]
-    """Networks (CIDR) that may be reached although they are on the forbidden list."""
+    """Networks (CIDR) that may be reached although they are on the forbidden list.
+
+    The two lists may be mixed, as operators write them in one setting; what is neither a host of
+    the URL nor a network permits nothing.
+    """
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,18 @@ def _name(raw: str) -> tuple[str, addresses.Address | None]:
 
 def _is_listed(host: str, port: int, rules: Rules) -> bool:
     shown = f"[{host}]" if ":" in host else host
-    listed = {entry.lower() for entry in rules.get("allow_hosts", ())}
+    listed = {entry.lower() for entry in _permitted(rules)}
     in_default_ports = port in _ports(rules)
     return f"{shown}:{port}" in listed or (in_default_ports and bool(listed & {shown, host}))
+
+
+def permitted_networks(rules: Rules) -> list[addresses.Network]:
+    """The operator's networks; entries that name hosts are left out."""
+    return [network for entry in _permitted(rules) if (network := addresses.parse_network(entry))]
+
+
+def _permitted(rules: Rules) -> list[str]:
+    return [*rules.get("allow_hosts", ()), *rules.get("allow_networks", ())]
 
 
 def _ports(rules: Rules) -> Collection[int]:
@@ -141,6 +154,6 @@ def _check_host(host: str, address: addresses.Address | None, rules: Rules) -> N
     if address is None:
         blocked = addresses.is_forbidden_name(host)
     else:
-        blocked = addresses.is_forbidden(address, rules.get("allow_networks", ()))
+        blocked = addresses.is_forbidden(address, permitted_networks(rules))
     if blocked:
         _refuse("The host is not on the public internet. The operator can permit it by name.")

@@ -16,7 +16,7 @@ from typing import Any
 
 from hitl.lib.http import addresses
 from hitl.lib.http.errors import OutboundError
-from hitl.lib.http.targets import Rules, Target
+from hitl.lib.http.targets import Rules, Target, permitted_networks
 
 Resolve = Callable[[str, int], Sequence[str]]
 """All addresses of a host, as text; raises OSError. Called once a call."""
@@ -64,7 +64,7 @@ def permitted_addresses(
         raise OutboundError("dns") from None
     if not found:
         raise OutboundError("dns")
-    networks = rules.get("allow_networks", ())
+    networks = permitted_networks(rules)
     if not target.is_listed and any(addresses.is_forbidden(one, networks) for one in found):
         raise OutboundError("blocked")
     return found

@@ -1,5 +1,7 @@
 """Tests of hitl/lib/http/addresses.py."""
 
+from ipaddress import ip_network
+
 import pytest
 
 from hitl.lib.http import addresses
@@ -28,9 +30,16 @@ def test_local_and_metadata_names_are_forbidden(name: str) -> None:
 
 
 def test_the_operator_opens_a_network_and_nothing_beside_it() -> None:
-    listed = ["10.1.0.0/16", "fd00:1::/64"]
+    listed = [ip_network("10.1.0.0/16"), ip_network("fd00:1::/64")]
     assert not addresses.is_forbidden(addresses.parse_address("10.1.2.3"), listed)
     assert not addresses.is_forbidden(addresses.parse_address("::ffff:10.1.2.3"), listed)
     assert not addresses.is_forbidden(addresses.parse_address("fd00:1::5"), listed)
     assert addresses.is_forbidden(addresses.parse_address("10.2.0.1"), listed)
     assert addresses.is_forbidden(addresses.parse_address("fd00:2::5"), listed)
+
+
+@pytest.mark.parametrize(
+    "entry", ["executor", "executor:8080", "10.0.0.1", "10.0.0.0/99", "a/b", ""]
+)
+def test_what_is_no_network_permits_none(entry: str) -> None:
+    assert addresses.parse_network(entry) is None

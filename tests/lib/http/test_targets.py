@@ -149,6 +149,8 @@ def test_ports_can_be_configured() -> None:
         ("https://[fd00::5]:9000/", {"allow_hosts": ["[fd00::5]:9000"]}),
         ("https://[fd00::5]/", {"allow_hosts": ["fd00::5"]}),
         ("https://10.0.0.5/", {"allow_networks": ["10.0.0.0/24"]}),
+        ("https://executor:8080/", {"allow_networks": ["10.0.0.0/24", "executor:8080"]}),
+        ("https://10.0.0.5/", {"allow_hosts": ["executor:8080", "10.0.0.0/24"]}),
     ],
 )
 def test_what_the_operator_lists_is_taken(url: str, rules: Rules) -> None:
@@ -164,6 +166,7 @@ def test_what_the_operator_lists_is_taken(url: str, rules: Rules) -> None:
         ("http://executor:8080/", {"allow_hosts": ["executor:8080"]}),
         ("https://10.0.1.5/", {"allow_networks": ["10.0.0.0/24"]}),
         ("https://10.0.0.5:9000/", {"allow_networks": ["10.0.0.0/24"]}),
+        ("https://10.0.0.5/", {"allow_networks": ["10.0.0.0/99", "nonsense", ""]}),
     ],
 )
 def test_what_is_beside_the_listed_is_not(url: str, rules: Rules) -> None:
