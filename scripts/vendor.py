@@ -28,11 +28,13 @@ SVG = "http://www.w3.org/2000/svg"
 SOURCE_MAP = re.compile(rb"\n?(//# sourceMappingURL=\S+|/\*# sourceMappingURL=\S+ ?\*/)\s*$")
 
 ICONS = """
-    alert-circle alert-triangle arrow-left arrow-right ban bell bolt brand-slack building calendar
-    check chevron-down chevron-right circle-check circle-x clock code copy device-mobile dots edit
-    external-link eye file-text filter fingerprint flask git-branch help-circle history home
-    hourglass inbox info-circle key keyboard link list-details logout mail menu-2 message
-    message-circle moon player-play player-stop plus refresh robot rotate search send settings
+    alert-circle alert-triangle antenna-bars-2 antenna-bars-4 antenna-bars-5 arrow-left
+    arrow-right arrow-up arrows-diff ban bell bolt brand-slack building calendar check
+    chevron-down chevron-left chevron-right circle-check circle-dashed circle-x clock code copy
+    corner-down-left device-desktop device-mobile dots edit external-link eye file-text filter
+    fingerprint flask git-branch help-circle history home hourglass inbox info-circle key
+    keyboard link list-details loader-2 lock logout mail menu-2 message message-circle moon
+    player-pause player-play player-stop plus quote refresh robot rotate search send settings
     shield-check shield-lock sun user users world x
 """
 
@@ -112,6 +114,17 @@ PACKAGES = (
         "relative-time-element",
         "MIT",
         {"bundle.js": "dist/bundle.js", "LICENSE": "LICENSE"},
+    ),
+    Package(
+        "@fontsource-variable/inter",
+        "5.3.0",
+        "inter",
+        "OFL-1.1",
+        {
+            "latin.woff2": "files/inter-latin-wght-normal.woff2",
+            "latin-ext.woff2": "files/inter-latin-ext-wght-normal.woff2",
+            "LICENSE": "LICENSE",
+        },
     ),
 )
 
