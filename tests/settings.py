@@ -7,7 +7,9 @@ os.environ.setdefault("HITL_DATA", tempfile.mkdtemp(prefix="hitl-tests-"))
 os.environ.setdefault("PUBLIC_URL", "http://testserver")
 if os.environ.get("TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
-    os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"]
+    # One Redis database a worker process, so that emptying a cache disturbs no neighbour.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"].removesuffix("/0") + f"/{worker}"
     os.environ.setdefault("SECRET_KEY", "secret-key-of-the-tests-0123456789abcdef-0123456789")
     os.environ.setdefault("JWT_SECRET", "jwt-secret-of-the-tests-0123456789abcdef")
     os.environ.setdefault("ALLOWED_HOSTS", "testserver,localhost,127.0.0.1")
