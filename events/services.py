@@ -14,10 +14,23 @@ from hitl.lib.actor import Actor
 from hitl.lib.db import database_now, require_transaction
 
 
-def open_stream(workflow_id: UUID, team_id: UUID) -> EventStream:
-    """Start the log of a new workflow, in the transaction that creates it."""
+def begin(
+    type: EventType,  # noqa: A002  # the wire name
+    *,
+    workflow_id: UUID,
+    team_id: UUID,
+    actor: Actor,
+    source: Source,
+    data: Mapping[str, Any],
+    snapshot: Mapping[str, Any],
+    now: dt.datetime,
+) -> Event:
+    """Open the log of a new workflow with its first event, in the transaction that creates it."""
     require_transaction()
-    return EventStream.objects.create(workflow_id=workflow_id, team_id=team_id)
+    stream = EventStream(workflow_id=workflow_id, team_id=team_id)
+    event = _append(stream, type, actor, source, data, snapshot, now)
+    stream.save(force_insert=True)
+    return event
 
 
 def lock_stream(workflow_id: UUID) -> EventStream:
@@ -44,25 +57,39 @@ def record(
     """
     stream = lock_stream(workflow_id)
     state = snapshot if snapshot is not None else _last_snapshot(stream)
+    event = _append(stream, type, actor, source, data or {}, state, now or database_now())
+    stream.save(update_fields=["last_seq", "head_hash", "last_timestamp"])
+    return event
+
+
+def _append(
+    stream: EventStream,
+    type_: EventType,
+    actor: Actor,
+    source: Source,
+    data: Mapping[str, Any],
+    state: Mapping[str, Any],
+    now: dt.datetime,
+) -> Event:
+    """Insert the next event and move the (locked or new) head on; the caller stores the head."""
     event = Event(
-        workflow_id=workflow_id,
+        workflow_id=stream.workflow_id,
         team_id=stream.team_id,
         seq=stream.last_seq + 1,
         round=state["round"],
-        type=type,
+        type=type_,
         status=state["status"],
-        data=dict(data or {}),
+        data=dict(data),
         actor=actor.as_dict(),
         source=source,
         state_snapshot=dict(state),
-        timestamp=_not_before(stream.last_timestamp, now or database_now()),
+        timestamp=_not_before(stream.last_timestamp, now),
         previous_hash=stream.head_hash,
     )
     event.hash = digest(event)
     event.save(force_insert=True)
-    EventStream.objects.filter(pk=stream.pk).update(
-        last_seq=event.seq, head_hash=event.hash, last_timestamp=event.timestamp
-    )
+    stream.last_seq, stream.head_hash = event.seq, event.hash
+    stream.last_timestamp = event.timestamp
     live.announce(event)
     return event
 

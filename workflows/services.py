@@ -73,10 +73,10 @@ def create(agent: Agent, new: NewWorkflow, *, source: Source = Source.API) -> Wo
         timeout_action=plan.timeout_action,
         event_seq=1,
     )
-    events.open_stream(workflow.pk, workflow.team_id)
-    events.record(
+    events.begin(
         EventType.WORKFLOW_CREATED,
         workflow_id=workflow.pk,
+        team_id=workflow.team_id,
         actor=agent.actor,
         source=source,
         data={"fingerprint": workflow.fingerprint, "approvers": [str(p) for p in plan.people]},
@@ -88,7 +88,8 @@ def create(agent: Agent, new: NewWorkflow, *, source: Source = Source.API) -> Wo
 
 
 def _ask(workflow: Workflow, people: list[User], *, now: Any) -> None:
-    recipients = [Recipient(person, "email", accounts.email_of(person)) for person in people]
+    addresses = accounts.emails_of(people)
+    recipients = [Recipient(person, "email", addresses[person.pk]) for person in people]
     rows = deliveries.request(
         recipients,
         messages.approval(workflow),

@@ -47,9 +47,10 @@ def approvers_by_email(team_id: UUID, emails: Iterable[str]) -> dict[str, User]:
     return {email: user for email, user in found.items() if email in wanted}
 
 
-def email_of(user: User) -> str:
-    """Where mail to this person goes: the preferred verified address, else the login."""
-    point = user.contact_points.filter(
-        kind=ContactPoint.Kind.EMAIL, verified_at__isnull=False
-    ).first()
-    return point.address if point else user.email
+def emails_of(users: Iterable[User]) -> dict[UUID, str]:
+    """Where mail to each of them goes: the preferred verified address, else the login."""
+    addresses = {user.pk: user.email for user in users}
+    points = ContactPoint.objects.filter(
+        user__in=list(addresses), kind=ContactPoint.Kind.EMAIL, verified_at__isnull=False
+    ).order_by("-position", "-pk")
+    return addresses | {point.user_id: point.address for point in points}
