@@ -243,6 +243,7 @@ class Decision(Identified):
     workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="decisions")
     round = models.PositiveSmallIntegerField()
     stage = models.PositiveSmallIntegerField(default=0)
+    counts_for = models.JSONField(default=list, help_text="Places in the stage's need.")
     user = models.ForeignKey(User, models.PROTECT, null=True, related_name="decisions")
     verdict = models.CharField(max_length=10, choices=Verdict)
     channel = models.CharField(max_length=20, choices=Source)

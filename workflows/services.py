@@ -139,14 +139,16 @@ def decide(
         raise Expired(workflow)
     votes = _votes(workflow)
     stage = policies.current_stage(workflow.policy, votes) or 0
-    _check_may_decide(workflow, user, stage)
+    leaves = _check_may_decide(workflow, user, stage)
     if fingerprint != workflow.fingerprint:
         raise DigestMismatch
-    outcome = policies.outcome(workflow.policy, [*votes, Vote(str(user.pk), stage, verdict)])
+    vote = Vote(str(user.pk), stage, verdict, frozenset(leaves))
+    outcome = policies.outcome(workflow.policy, [*votes, vote])
     decision = Decision.objects.create(
         workflow=workflow,
         round=workflow.round,
         stage=stage,
+        counts_for=leaves,
         user=user,
         verdict=verdict,
         channel=source,
@@ -171,11 +173,14 @@ def _check_member(workflow: Workflow, user: User) -> None:
         raise NotYours(f"Your role in {workflow.team.name} is {member.role}: you may look only.")
 
 
-def _check_may_decide(workflow: Workflow, user: User, stage: int) -> None:
+def _check_may_decide(workflow: Workflow, user: User, stage: int) -> list[str]:
+    """The places in the policy this person answers for. Raises NotYours where there are none."""
     if workflow.agent.owner_id == user.pk and not workflow.policy.get("allowOwner"):
         raise NotYours("You own the agent that asks, so somebody else has to decide.")
-    if not policies.is_named(workflow.policy, stage, str(user.pk)):
+    leaves = policies.leaves_for(workflow.policy, stage, str(user.pk))
+    if not leaves:
         raise NotYours("This request asks other people; you are not one of them.")
+    return leaves
 
 
 def _judge_edits(
@@ -209,7 +214,7 @@ def _is_same(
 
 def _votes(workflow: Workflow) -> list[Vote]:
     return [
-        Vote(str(row.user_id), row.stage, row.verdict)
+        Vote(str(row.user_id), row.stage, row.verdict, frozenset(row.counts_for))
         for row in workflow.decisions.filter(round=workflow.round)
     ]
 

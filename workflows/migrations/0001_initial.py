@@ -109,6 +109,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('round', models.PositiveSmallIntegerField()),
                 ('stage', models.PositiveSmallIntegerField(default=0)),
+                ('counts_for', models.JSONField(default=list, help_text="Places in the stage's need.")),
                 ('verdict', models.CharField(choices=[('approved', 'Approved'), ('rejected', 'Rejected'), ('modified', 'Approved with edits')], max_length=10)),
                 ('channel', models.CharField(choices=[('api', 'API'), ('dashboard', 'dashboard'), ('admin', 'admin'), ('slack', 'Slack'), ('email', 'e-mail'), ('sms', 'SMS'), ('timeout_job', 'timeout job'), ('retry_job', 'retry job'), ('execution_job', 'execution job'), ('command', 'command line'), ('system', 'system')], max_length=20)),
                 ('comment', models.TextField(blank=True)),
