@@ -8,7 +8,7 @@ PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
 
 PY := .venv/bin/python
 # uv is a speed-up where it is installed, never a need.
-INSTALL = $(if $(shell command -v uv),uv pip install --quiet --python $(PY),$(PY) -m pip install \
+INSTALL = $(if $(shell command -v uv),uv pip install --quiet --compile-bytecode --python $(PY),$(PY) -m pip install \
 	--quiet --disable-pip-version-check --no-input) --require-hashes --requirement
 # What is not named here is left to .env, then to the settings' defaults. The environment carries it
 # too, because settings are read before a command sees its options.
