@@ -1,7 +1,8 @@
 """Every setting, grouped by concern, read from the environment (and `.env`).
 
 Without DATABASE_URL the server is *embedded*: SQLite, in-memory broker and generated secrets in
-the data folder, all in one process. With it, no secret has a default: a missing one stops the start.
+the data folder, all in one process. With it, no secret has a default: a missing one stops the
+start.
 """
 
 import datetime as dt
@@ -13,7 +14,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from hitl.lib import local_secrets
+from hitl.lib import local_names, local_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -45,8 +46,9 @@ if len(JWT_SECRET) < 32:
 PORT: int = env.int("PORT", default=4000)
 HOST: str = env.str("HOST", default="127.0.0.1")
 PUBLIC_URL: str = env.str("PUBLIC_URL", default=f"http://localhost:{PORT}")
+# Embedded: loopback, and on HOST=0.0.0.0 this machine's own name and addresses.
 ALLOWED_HOSTS: list[str] = env.list(
-    "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else environ.Env.NOTSET
+    "ALLOWED_HOSTS", default=local_names.names(HOST) if EMBEDDED else environ.Env.NOTSET
 )
 _public_host = urlsplit(PUBLIC_URL).hostname or ""
 if _public_host not in ALLOWED_HOSTS:
@@ -84,6 +86,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "dashboard.middleware.page_headers",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -161,13 +164,14 @@ if REDIS_URL:
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
     }
 else:
-    CELERY_BROKER_URL = "memory://"
+    CELERY_BROKER_URL = "memory://localhost/"
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.05}
     CHANNEL_LAYERS = {"default": {"BACKEND": "hitl.lib.layers.EmbeddedChannelLayer"}}
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- Celery: messages are wake-ups, rows are the truth ------------------------------------------
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_RESULT_EXPIRES = None  # no results, so nothing for beat to clean up every night
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -242,7 +246,8 @@ CONTENT_SECURITY_POLICY = {
 
 # --- Static files -------------------------------------------------------------------------------
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Embedded serves straight from the apps: what was collected earlier may be yesterday's.
+STATIC_ROOT = None if EMBEDDED else BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -298,7 +303,7 @@ ACTION_MODULES: list[str] = env.list("ACTION_MODULES", default=["workflows.actio
 
 # --- Deliveries: a channel is on when what it needs is set --------------------------------------
 EMAIL_URL: str = env.str("EMAIL_URL", default="")
-DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default="hitl <hitl@localhost>")
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default=f"hitl <hitl@{_public_host}>")
 EMAIL_TIMEOUT = 20
 # The sandbox catches messages of channels without an account: embedded mode only.
 SANDBOX = EMBEDDED and not EMAIL_URL

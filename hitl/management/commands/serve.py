@@ -1,0 +1,37 @@
+"""The role web: answer HTTP and sockets. Worker and beat are processes of their own."""
+
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from hitl.embedded import LONGEST_SOCKET_MESSAGE
+from hitl.management.base import HitlCommand
+
+# A long poll or a socket is cut off after this time; its client asks again.
+GRACE_SECONDS = 10
+
+
+class Command(HitlCommand):
+    """`manage.py serve [--port 4000] [--host 127.0.0.1]`."""
+
+    help = "Answer HTTP and WebSocket requests."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--port", type=int, help="default: PORT, else 4000")
+        parser.add_argument("--host", help="default: HOST, else 127.0.0.1")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        uvicorn.run(
+            "hitl.asgi:application",
+            host=settings.HOST,
+            port=settings.PORT,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws_max_size=LONGEST_SOCKET_MESSAGE,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
