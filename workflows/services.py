@@ -129,6 +129,8 @@ def decide(
     workflow = lock(workflow_id)
     _check_member(workflow, user)
     earlier = workflow.decisions.filter(round=workflow.round, user=user).first()
+    if workflow.status != Status.PENDING and earlier is None:
+        raise AlreadyDecided(workflow)
     verdict, edits = _judge_edits(workflow, verdict, response_data)
     if earlier and _is_same(earlier, verdict, fingerprint, edits):
         return Decided(workflow, earlier, replayed=True)
