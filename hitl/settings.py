@@ -67,9 +67,9 @@ INSTALLED_APPS = [
     "deliveries",
     "workflows",
     "dashboard",
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "hitl.admin_config.HitlAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -244,6 +244,46 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# --- Admin: the look of the operators' pages ------------------------------------------------------
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "hitl admin",
+    "SITE_HEADER": "hitl",
+    "SITE_SUBHEADER": "For operators",
+    "SITE_ICON": "hitl.admin_site.logo",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "hitl.admin_site.logo"}],
+    "SITE_URL": "/",
+    "BORDER_RADIUS": "7px",
+    "COLORS": {
+        "base": {
+            "50": "#f8fafc",
+            "100": "#f1f5f9",
+            "200": "#e2e8f0",
+            "300": "#cbd5e1",
+            "400": "#94a3b8",
+            "500": "#5d6b80",
+            "600": "#475569",
+            "700": "#334155",
+            "800": "#1e293b",
+            "900": "#0f172a",
+            "950": "#020617",
+        },
+        "primary": {
+            "50": "#eef0fc",
+            "100": "#e0e4fa",
+            "200": "#c6ccf6",
+            "300": "#a3aeff",
+            "400": "#8794f5",
+            "500": "#6474f0",
+            "600": "#4353d1",
+            "700": "#3644b5",
+            "800": "#2d3992",
+            "900": "#283274",
+            "950": "#1f2444",
+        },
+    },
+    "SIDEBAR": {"show_search": True, "navigation": "hitl.admin_site.navigation"},
+}
+
 # --- Static files -------------------------------------------------------------------------------
 STATIC_URL = "static/"
 # Embedded serves straight from the apps: what was collected earlier may be yesterday's.
@@ -315,6 +355,16 @@ else:
         if SANDBOX
         else "django.core.mail.backends.dummy.EmailBackend"
     )
+# SMS through Twilio. TWILIO_FROM is a number (+15551234567) or a messaging service (MG…); point the
+# number's incoming messages at PUBLIC_URL/webhooks/sms/callback.
+TWILIO_ACCOUNT_SID: str = env.str("TWILIO_ACCOUNT_SID", default="")
+TWILIO_AUTH_TOKEN: str = env.str("TWILIO_AUTH_TOKEN", default="")
+TWILIO_FROM: str = env.str("TWILIO_FROM", default="")
+TWILIO_API_URL: str = env.str("TWILIO_API_URL", default="https://api.twilio.com")
+# A Telegram bot, and the secret_token its webhook was set with (letters, digits, _ and -).
+TELEGRAM_BOT_TOKEN: str = env.str("TELEGRAM_BOT_TOKEN", default="")
+TELEGRAM_WEBHOOK_SECRET: str = env.str("TELEGRAM_WEBHOOK_SECRET", default="")
+TELEGRAM_API_URL: str = env.str("TELEGRAM_API_URL", default="https://api.telegram.org")
 DELIVERY_MAX_ATTEMPTS: int = env.int("DELIVERY_MAX_ATTEMPTS", default=6)
 DELIVERY_FIRST_RETRY_SECONDS: int = env.int("DELIVERY_FIRST_RETRY_SECONDS", default=120)
 DELIVERY_CLAIM_SECONDS = 90  # a row in flight longer than this is taken up again
