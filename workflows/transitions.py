@@ -31,7 +31,9 @@ ALLOWED: dict[str, frozenset[Status]] = {
 def lock(workflow_id: UUID, *, team_id: UUID | None = None) -> Workflow:
     """Take the row lock. Raises NotFound, also for another team's workflow."""
     require_transaction()
-    rows = Workflow.objects.select_for_update(of=("self",)).filter(pk=workflow_id)
+    # Without FOR NO KEY, a foreign key to the row would wait here: a delivery that holds the
+    # stream and writes an event would stand in a circle with a decision.
+    rows = Workflow.objects.select_for_update(of=("self",), no_key=True).filter(pk=workflow_id)
     if team_id is not None:
         rows = rows.filter(team_id=team_id)
     workflow = rows.select_related("agent", "team", "responded_by").first()
