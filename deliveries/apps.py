@@ -1,7 +1,14 @@
 """App configuration."""
 
 from django.apps import AppConfig
+from django.core.checks import register
+
+from deliveries.checks import CHECKS
 
 
 class DeliveriesConfig(AppConfig):
     name = "deliveries"
+
+    def ready(self) -> None:
+        for check in CHECKS:
+            register(check)

@@ -69,6 +69,11 @@ class Delivery(Identified):
     def __str__(self) -> str:
         return f"{self.channel} to {self.recipient} ({self.status})"
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether a worker has it in hand at this moment (as far as we know)."""
+        return self.status == self.Status.PENDING and self.claimed_at is not None
+
     def to_message(self) -> Message:
         """The stored message, as the channel wants it."""
         return Message.from_dict(self.message)
@@ -85,7 +90,7 @@ class DeliveryToken(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
-        return f"{self.digest[:8]}…"
+        return f"link {self.pk}"
 
 
 class SandboxMessage(models.Model):

@@ -26,11 +26,20 @@ def of_workflow(workflow_id: UUID) -> QuerySet[Delivery]:
     return Delivery.objects.filter(workflow_id=workflow_id).order_by("created_at", "pk")
 
 
-def by_token(token: str) -> Delivery | None:
-    """The delivery a link belongs to, or None for a token we never made."""
-    found = (
-        DeliveryToken.objects.select_related("delivery__user")
-        .filter(digest=token_digest(token))
-        .first()
-    )
-    return found.delivery if found else None
+def get(delivery_id: UUID) -> Delivery | None:
+    """One delivery with its receiver and team."""
+    return Delivery.objects.select_related("user", "team").filter(pk=delivery_id).first()
+
+
+def link(token: str) -> DeliveryToken | None:
+    """The link a token opens, or None for one we never made."""
+    return _links().filter(digest=token_digest(token)).first()
+
+
+def link_by_id(link_id: int, *, delivery_id: UUID) -> DeliveryToken | None:
+    """The same link once its token has been left behind; None where the two do not belong."""
+    return _links().filter(pk=link_id, delivery_id=delivery_id).first()
+
+
+def _links() -> QuerySet[DeliveryToken]:
+    return DeliveryToken.objects.select_related("delivery__user", "delivery__team")

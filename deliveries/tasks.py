@@ -8,6 +8,9 @@ from deliveries import selectors, services
 from hitl.lib.db import database_now
 
 BATCH = 500
+# A wake-up that waited this long is thrown away: the sweep has made newer ones since, and a queue
+# that stands still must not fill up with copies.
+WAKE_UP_SECONDS = 60
 
 
 @shared_task
@@ -20,4 +23,4 @@ def send_delivery(delivery_id: str) -> None:
 def sweep_deliveries() -> None:
     """Wake up everything that is due: lost first attempts, retries, stuck ones."""
     for delivery_id in selectors.due(database_now(), limit=BATCH):
-        send_delivery.delay(str(delivery_id))
+        send_delivery.apply_async([str(delivery_id)], expires=WAKE_UP_SECONDS)

@@ -1,9 +1,11 @@
 """The contract of a channel: plain data in, a provider's words out, no books and no models."""
 
-from dataclasses import asdict, dataclass, field
+import datetime as dt
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.http import HttpRequest
 
 from hitl.lib.errors import HitlError
 
@@ -19,10 +21,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of what will happen, drawn from the stored data and never from the agent's prose."""
+    """One line of what will happen, drawn from the stored data and never from the agent's prose.
+
+    `label` may come from the agent's form; `path` is where the value stands in the data, empty
+    where the label says the same.
+    """
 
     label: str
     value: str
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,8 @@ class Message:
     """Everything a channel needs to draw one message; stored with the delivery for retries.
 
     `expires_at` is ISO 8601 (UTC). `url` is the page for people with a login; the personal link
-    carries a token that exists only while the message is being sent.
+    carries a token that exists only while the message is being sent. A message without `choices`
+    only tells; `outcome` is the sentence it tells.
     """
 
     kind: str  # approval, outcome, reminder
@@ -50,15 +58,24 @@ class Message:
     thread: str = ""  # the same for all messages about one workflow
     choices: list[Choice] = field(default_factory=list)
     outcome: str = ""
+    deceptive: bool = False  # some text hides characters or mixes look-alike alphabets
 
     def as_dict(self) -> dict[str, Any]:
+        """Plain data, as it is stored with the delivery."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Message":
-        facts = [Fact(**fact) for fact in data.get("facts", [])]
-        choices = [Choice(**choice) for choice in data.get("choices", [])]
-        return cls(**{**data, "facts": facts, "choices": choices})
+        """The message that was stored, also by another release: unknown fields are left out."""
+        known = _known(cls, data)
+        known["facts"] = [Fact(**_known(Fact, fact)) for fact in data.get("facts", [])]
+        known["choices"] = [Choice(**_known(Choice, part)) for part in data.get("choices", [])]
+        return cls(**known)
+
+
+def _known(shape: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+    names = {part.name for part in fields(shape)}
+    return {name: value for name, value in data.items() if name in names}
 
 
 @dataclass(frozen=True)
@@ -69,8 +86,62 @@ class Receipt:
     delivered: bool = False  # some providers only promise, some have already handed it over
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What somebody did in a channel, translated. Only the signature has been checked so far.
+
+    `action`: decide, ask_reason or ask_edits (open the form that asks), say (words without a
+    clear verdict), link (`sender` proves to be whoever was shown `code`). `reference` is our
+    opaque delivery id from the button, `code` a reply code.
+    `sender` is the provider's identity of the person in contact-point form; `place` is where it
+    was pressed (must match the delivery's `metadata`); `handle` is what answering that very post
+    needs; `event_id` is unique at the provider, so that repeats are recognised.
+    """
+
+    action: str
+    sender: str
+    reference: str = ""
+    code: str = ""
+    decision: str = ""
+    comment: str = ""
+    fingerprint: str = ""
+    values: dict[str, list[str]] | None = None  # a form's fields, as a browser would post them
+    place: dict[str, str] = field(default_factory=dict)
+    handle: dict[str, str] = field(default_factory=dict)
+    event_id: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A provider's later word on a message it took: delivered, or why not."""
+
+    provider_id: str
+    delivered: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The body with which a channel acknowledges a post."""
+
+    body: str = ""
+    content_type: str = "text/plain"
+    status: int = 200
+
+
+class Forged(HitlError):
+    """An inbound post whose signature, age or shape is not right. Always 401, nothing explained."""
+
+    code = "unauthenticated"
+    status = 401
+    title = "The signature is missing or wrong"
+
+
 class ChannelError(HitlError):
-    """The provider did not take the message. `permanent` means trying again is pointless."""
+    """The provider did not take the message. `permanent` means trying again is pointless.
+
+    The sentence is stored and shown: it names neither the link nor anything of the message.
+    """
 
     code = "channel"
     status = 502
@@ -84,6 +155,20 @@ class ChannelError(HitlError):
         self.retry_after = retry_after
 
 
+@dataclass(frozen=True)
+class FormField:
+    """One input of a form inside a channel. `name` is what comes back in `Reply.values`."""
+
+    name: str
+    label: str
+    kind: str = "text"  # text, long, number, choice, flag
+    value: str = ""
+    choices: list[tuple[str, str]] = field(default_factory=list)  # value, label
+    help: str = ""
+    required: bool = False
+    read_only: bool = False
+
+
 class Channel:
     """One provider. Subclasses translate; `deliveries.services` keeps the books."""
 
@@ -91,16 +176,53 @@ class Channel:
     label: ClassVar[str]
     contact_kind: ClassVar[str]  # which kind of contact point it sends to
     settings: ClassVar[tuple[str, ...]] = ()  # all filled: the channel is on
+    can_update: ClassVar[bool] = False  # whether a sent message can be rewritten
 
     @classmethod
     def is_on(cls) -> bool:
         """Whether everything this channel needs is configured (or the sandbox stands in)."""
         return all(getattr(settings, name, "") for name in cls.settings)
 
-    def send(self, message: Message, *, to: str, key: str, link: str = "") -> Receipt:
+    def new_code(self, message: Message) -> str:
+        """A fresh reply code for this message; empty where a reply may not decide.
+
+        The caller keeps its books: lifetime, tries, and the address it was sent to.
+        """
+        return ""
+
+    def send(
+        self, message: Message, *, to: str, key: str, link: str = "", code: str = ""
+    ) -> Receipt:
         """Hand one message to the provider.
 
         `key` is stable over retries (the provider's idempotency key where it has one); `link` is
-        the receiver's personal address for this message. Raises ChannelError.
+        the receiver's personal address for this message, `code` what `new_code` gave for it.
+        Raises ChannelError.
         """
         raise ChannelError(f"{self.name} cannot send", permanent=True)
+
+    def update(self, message: Message, *, to: str, provider_ids: dict[str, str]) -> None:
+        """Rewrite a message that went out, where the provider can (`can_update`): the outcome is
+        in `message.outcome`, and nothing can be pressed any more. Raises ChannelError."""
+
+    def find(self, *, to: str, key: str, since: dt.datetime) -> Receipt | None:
+        """The receipt of a message that may have gone out under `key` before its sender died."""
+        return None
+
+    def verify(self, request: HttpRequest) -> None:
+        """Check signature and age on the raw body. Raises Forged: the default trusts nobody."""
+        raise Forged
+
+    def parse(self, request: HttpRequest) -> list[Reply | Report]:
+        """Translate a verified post; what we do not know parses to an empty list."""
+        return []
+
+    def acknowledge(self, request: HttpRequest, problem: str = "") -> Answer:
+        """What the provider wants to hear at once; `problem` is a sentence for the person."""
+        return Answer()
+
+    def tell(self, reply: Reply, text: str) -> None:
+        """Tell the person who replied something in private. Raises ChannelError."""
+
+    def ask(self, reply: Reply, message: Message, fields: list[FormField]) -> None:
+        """Open the form that asks for a reason or for edits. Raises ChannelError."""

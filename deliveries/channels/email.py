@@ -1,11 +1,171 @@
-"""E-mail over any Django mail backend: real SMTP by EMAIL_URL, the sandbox without it."""
+"""E-mail over any Django mail backend: real SMTP by EMAIL_URL, the sandbox without it.
 
-from deliveries.channels.base import Channel
+Links only ever open a page, whose POST decides: mail scanners follow links.
+"""
+
+import contextlib
+import datetime as dt
+import re
+import smtplib
+from email.utils import parseaddr
+from typing import Any, NoReturn
+
+import mjml
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.template.loader import render_to_string
+
+from deliveries.channels.base import Channel, ChannelError, Choice, Message, Receipt
+from hitl.lib.text import one_line
+
+SUBJECT_LIMIT = 150
+NOWHERE = "django.core.mail.backends.dummy.EmailBackend"
+SAID_LIMIT = 200
 
 
 class EmailChannel(Channel):
-    """Asks by mail with one link per choice; the link opens a page, the page's POST decides."""
+    """Asks by mail with one link per choice; tells by mail without any."""
 
     name = "email"
     label = "E-mail"
     contact_kind = "email"
+    settings = ("EMAIL_URL",)
+
+    @classmethod
+    def is_on(cls) -> bool:
+        """Whether mail goes anywhere: to a server, a provider or the sandbox."""
+        return settings.EMAIL_BACKEND != NOWHERE
+
+    def send(
+        self, message: Message, *, to: str, key: str, link: str = "", code: str = ""
+    ) -> Receipt:
+        """Hand one mail to the mail server; its Message-ID is made from `key`."""
+        if not self.is_on():
+            raise ChannelError("No mail account is configured: set EMAIL_URL.", permanent=True)
+        mail = compose(message, to=to, key=key, link=link)
+        connection = get_connection()
+        try:
+            _open(connection)
+            connection.send_messages([mail])
+        except ChannelError:
+            raise
+        except Exception as error:
+            _refused(error, link)
+        finally:
+            # The mail server has taken or refused the mail by now, however badly it says goodbye.
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                connection.close()
+        return Receipt({"messageId": mail.extra_headers["Message-ID"]})
+
+
+def compose(message: Message, *, to: str, key: str, link: str) -> EmailMultiAlternatives:
+    """The whole mail: headers, text and HTML, both equally complete."""
+    context = _context(message, link)
+    # In text nothing is markup, so nothing is escaped; every hostile line is quoted or indented.
+    text = render_to_string("deliveries/email/message.txt", context)
+    html = mjml.mjml2html(render_to_string("deliveries/email/message.mjml", context))
+    thread = f"<{message.thread}@{_domain()}>"
+    mail = EmailMultiAlternatives(
+        subject=one_line(message.subject, SUBJECT_LIMIT),
+        body=text,
+        to=[to],
+        headers={
+            # Stable over attempts: a mail that went out twice is recognised as the same one.
+            "Message-ID": f"<{key}@{_domain()}>",
+            "In-Reply-To": thread,
+            "References": thread,
+            "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "All",
+        },
+    )
+    mail.attach_alternative(html, "text/html")
+    return mail
+
+
+def _context(message: Message, link: str) -> dict[str, Any]:
+    return {
+        "message": message,
+        "facts": [
+            {"label": fact.label, "path": fact.path, "lines": fact.value.splitlines() or [""]}
+            for fact in message.facts
+        ],
+        "reason_lines": message.reason.splitlines(),
+        "choices": [_choice(choice, link) for choice in message.choices],
+        "expires_at": _moment(message.expires_at),
+        "short_fingerprint": message.fingerprint.removeprefix("sha256:")[:12],
+        "link": link,
+    }
+
+
+def _choice(choice: Choice, link: str) -> dict[str, str]:
+    """One button: the same personal link, which opens with this choice already made."""
+    return {
+        "label": choice.label,
+        "style": choice.style,
+        "url": f"{link}?choice={choice.decision}",
+    }
+
+
+def _moment(iso: str) -> dt.datetime | None:
+    return dt.datetime.fromisoformat(iso) if iso else None
+
+
+def _domain() -> str:
+    """The sender's domain: identifiers under it are ours to give."""
+    _, at, domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")
+    return domain if at and re.fullmatch(r"[A-Za-z0-9.-]+", domain) else "localhost"
+
+
+def _open(connection: BaseEmailBackend) -> None:
+    """Reach the mail server. Whatever goes wrong here, no mail has gone out."""
+    try:
+        connection.open()
+    except smtplib.SMTPAuthenticationError as error:
+        # The operator will mend the password; the message is not to blame.
+        raise ChannelError("The mail server does not accept our login.") from error
+    except smtplib.SMTPResponseException as error:
+        raise ChannelError(f"The mail server answered {error.smtp_code}.") from error
+    except (TimeoutError, smtplib.SMTPServerDisconnected) as error:
+        raise ChannelError("The mail server does not answer, or not in time.") from error
+    except (OSError, smtplib.SMTPException) as error:
+        raise ChannelError(f"The mail server cannot be reached: {_kind(error)}.") from error
+
+
+def _refused(error: Exception, link: str) -> NoReturn:
+    """Translate what happened after the connection stood."""
+    match error:
+        case smtplib.SMTPRecipientsRefused():
+            code, said = next(iter(error.recipients.values()))
+            _answered("The mail server refuses the recipient", code, said, link, error)
+        case smtplib.SMTPSenderRefused():
+            _answered("The mail server refuses the sender", *error.args[:2], link, error)
+        case smtplib.SMTPResponseException():
+            _answered("The mail server refuses the mail", *error.args[:2], link, error)
+        case smtplib.SMTPNotSupportedError() | UnicodeError() | ValueError():
+            # Line ends in the address (BadHeaderError), or letters the server cannot take.
+            sentence = "The mail server cannot take this address."
+            raise ChannelError(sentence, permanent=True) from error
+        case OSError() | smtplib.SMTPException():
+            sentence = "The connection to the mail server broke: the mail may have arrived or not."
+            raise ChannelError(sentence) from error
+        case _:
+            raise error
+
+
+def _answered(sentence: str, code: int, said: bytes | str, link: str, error: Exception) -> NoReturn:
+    """A reply of 500 and more is final (RFC 5321, section 4.2.1), any other may pass."""
+    detail = f"{sentence} ({code} {_scrub(said, link)})."
+    raise ChannelError(detail, permanent=code >= 500) from error
+
+
+def _scrub(said: bytes | str, link: str) -> str:
+    """The server's words without any address: filters like to quote the link they dislike."""
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    token = link.rstrip("/").rpartition("/")[2]
+    text = text.replace(token, "…") if token else text
+    return one_line(re.sub(r"\S*(?:://|/l/)\S*", "…", text), SAID_LIMIT)
+
+
+def _kind(error: Exception) -> str:
+    return one_line(str(getattr(error, "strerror", None) or type(error).__name__), SAID_LIMIT)
