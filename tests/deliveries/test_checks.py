@@ -1,0 +1,93 @@
+"""System checks name half-configured channels."""
+
+from typing import ClassVar
+
+import pytest
+from django.core.checks import run_checks
+from pytest_django import Settings
+
+from deliveries import checks
+from deliveries.channels import CHANNELS
+from deliveries.channels.email import EmailChannel
+
+WHOLE = {
+    "SANDBOX": False,
+    "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+    "EMAIL_URL": "smtp+tls://hitl:secret@mail.example.com:587",
+    "DEFAULT_FROM_EMAIL": "hitl <approvals@example.com>",
+    "PUBLIC_URL": "https://approvals.example.com",
+}
+
+
+def ids() -> set[str]:
+    return {str(each.id) for check in checks.CHECKS for each in check()}
+
+
+@pytest.fixture
+def whole(settings: Settings) -> Settings:
+    for name, value in WHOLE.items():
+        setattr(settings, name, value)
+    return settings
+
+
+def test_whole_configuration_is_silent(whole: Settings) -> None:
+    assert ids() == set()
+
+
+def test_sandbox_needs_no_account(settings: Settings) -> None:
+    settings.SANDBOX = settings.EMBEDDED = True
+    settings.EMAIL_URL = ""
+    assert ids() == set()
+
+
+def test_sandbox_beside_a_database_is_an_error(whole: Settings) -> None:
+    whole.SANDBOX, whole.EMBEDDED = True, False
+    assert "deliveries.E002" in ids()
+
+
+def test_mail_that_goes_nowhere(whole: Settings) -> None:
+    whole.EMAIL_URL = ""
+    whole.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+    assert ids() == {"deliveries.W002"}
+
+
+@pytest.mark.parametrize("sender", ["hitl <hitl@localhost>", "hitl", "hitl@127.0.0.1"])
+def test_sender_that_servers_refuse(whole: Settings, sender: str) -> None:
+    whole.DEFAULT_FROM_EMAIL = sender
+    assert ids() == {"deliveries.W003"}
+
+
+def test_links_that_lead_to_the_readers_own_machine(whole: Settings) -> None:
+    whole.PUBLIC_URL = "http://localhost:4000"
+    assert ids() == {"deliveries.W004"}
+
+
+def test_mail_server_on_this_machine_is_for_trying_out(whole: Settings) -> None:
+    whole.EMAIL_URL, whole.PUBLIC_URL = "smtp://localhost:1025", "http://localhost:4000"
+    assert ids() == set()
+
+
+class Pager(EmailChannel):
+    name = "pager"
+    settings: ClassVar[tuple[str, ...]] = ("PAGER_ACCOUNT", "PAGER_TOKEN")
+
+
+def test_channel_configured_by_halves_names_what_is_missing(
+    whole: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CHANNELS, "pager", Pager)
+    whole.PAGER_ACCOUNT, whole.PAGER_TOKEN = "AC1", ""
+    [warning] = checks.channels_are_whole()
+    assert "PAGER_TOKEN" in str(warning.hint)
+    assert "PAGER_ACCOUNT" not in str(warning.hint)
+    assert "AC1" not in str(warning)
+
+
+def test_channel_without_its_event_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHANNELS, "pager", Pager)
+    assert [each.id for each in checks.channels_have_an_event()] == ["deliveries.E001"]
+
+
+def test_django_runs_them(whole: Settings) -> None:
+    whole.DEFAULT_FROM_EMAIL = "hitl@localhost"
+    assert "deliveries.W003" in {each.id for each in run_checks()}
