@@ -1,0 +1,86 @@
+"""Admin pages of the log: to be found and read, never to be edited."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import display
+
+from events.models import Event, EventStream
+from hitl.admin_tools import ReadOnlyAdmin, code, json_block, link
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    """What happened. Each event carries the complete state after it and its predecessor's hash."""
+
+    list_display = ("timestamp", "type", "seq", "workflow_link", "status", "who", "source", "team")
+    list_display_links = ("timestamp", "type")
+    list_filter = (
+        ("timestamp", RangeDateTimeFilter),
+        ("type", ChoicesDropdownFilter),
+        ("source", ChoicesDropdownFilter),
+        "team",
+    )
+    list_filter_submit = True
+    list_select_related = ("workflow", "team")
+    ordering = ("-id",)
+    search_fields = ("type", "workflow__name", "actor", "hash")
+    id_fields = ("workflow",)
+    fields = (
+        "type", "seq", "timestamp", "workflow_link", "team", "status", "round", "who", "source",
+        "data_shown", "state_shown", "hash_shown", "previous_hash_shown",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        rows: QuerySet[Event] = super().get_queryset(request)
+        # A list of a thousand events must not read a thousand complete states.
+        return rows.defer("state_snapshot", "workflow__action_data", "workflow__ui_schema")
+
+    @display(description="Request", ordering="workflow__name")
+    def workflow_link(self, event: Event) -> str:
+        return link(event.workflow)
+
+    @display(description="Who")
+    def who(self, event: Event) -> str:
+        return f"{event.actor['name']} ({event.actor['kind']})"
+
+    @display(description="Data")
+    def data_shown(self, event: Event) -> str:
+        return json_block(event.data)
+
+    @display(description="State after it")
+    def state_shown(self, event: Event) -> str:
+        return json_block(event.state_snapshot)
+
+    @display(description="Hash")
+    def hash_shown(self, event: Event) -> str:
+        return code(event.hash)
+
+    @display(description="Hash of the event before")
+    def previous_hash_shown(self, event: Event) -> str:
+        return code(event.previous_hash)
+
+
+@admin.register(EventStream)
+class EventStreamAdmin(ReadOnlyAdmin):
+    """The head of each request's log."""
+
+    list_display = ("workflow_link", "team", "last_seq", "last_timestamp", "head")
+    list_filter = ("team",)
+    list_select_related = ("workflow", "team")
+    ordering = ("-last_timestamp",)
+    search_fields = ("workflow__name", "head_hash")
+    fields = ("workflow_link", "team", "last_seq", "last_timestamp", "head")
+    readonly_fields = fields
+
+    @display(description="Request", ordering="workflow__name")
+    def workflow_link(self, stream: Any) -> str:
+        return link(stream.workflow)
+
+    @display(description="Newest hash")
+    def head(self, stream: EventStream) -> str:
+        return code(stream.head_hash)

@@ -1,0 +1,123 @@
+"""Forms of the admin's pages about requests and action types."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
+
+from hitl.lib.errors import InvalidInput
+from workflows import json_schema
+from workflows.actions import get_action
+from workflows.models import ActionType, Executor, Verdict
+
+# Stands for a stored secret on the page; sent back unchanged, the secret stays.
+MASK = "••••••••"
+
+
+class ApproveForm(forms.Form):
+    """The answer, and the fingerprint of the data it was given on."""
+
+    verdict = Verdict.APPROVED
+    decision = forms.CharField(widget=forms.HiddenInput())
+    fingerprint = forms.CharField(widget=forms.HiddenInput())
+    comment = forms.CharField(
+        required=False,
+        max_length=5000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="Kept with the decision; the agent reads it too.",
+    )
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        values["initial"] = {"decision": self.verdict, **values.get("initial", {})}
+        super().__init__(*args, **values)
+
+    def clean_decision(self) -> str:
+        """Each page stands for one answer, whatever is posted to it."""
+        if self.cleaned_data["decision"] != self.verdict:
+            raise ValidationError("This page is for another answer.")
+        return str(self.verdict)
+
+
+class RejectForm(ApproveForm):
+    """A rejection, with its reason."""
+
+    verdict = Verdict.REJECTED
+    comment = forms.CharField(
+        label="Reason",
+        max_length=5000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="The agent reads it, and can do better next time.",
+        error_messages={"required": "Say why, so that the agent can do better."},
+    )
+
+
+class SettleForm(forms.Form):
+    """What became of an action whose outcome got lost."""
+
+    result = forms.ChoiceField(
+        choices=[("succeeded", "It was carried out"), ("failed", "It was not carried out")],
+        widget=UnfoldAdminRadioSelectWidget(),
+    )
+    note = forms.CharField(
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="How you know: where you looked, what you saw.",
+    )
+
+    def outcome(self) -> dict[str, Any]:
+        """The arguments of `executions.settle_unknown`."""
+        succeeded = self.cleaned_data["result"] == "succeeded"
+        return {"succeeded": succeeded, "note": self.cleaned_data["note"]}
+
+
+class ActionTypeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """Schemas and configuration are checked where they are written, not when an agent asks."""
+
+    class Meta:
+        model = ActionType
+        fields = "__all__"  # noqa: DJ007  # the admin page says which
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        config = self.instance.executor_config
+        if isinstance(config, dict) and "secret" in config:
+            self.initial["executor_config"] = {**config, "secret": MASK}
+
+    def clean_data_schema(self) -> Any:
+        """A usable JSON Schema, kept as it was written."""
+        return _usable(self.cleaned_data["data_schema"])
+
+    def clean_ui_schema(self) -> Any:
+        """A usable form: JSON Schema or the short form."""
+        return _usable(self.cleaned_data["ui_schema"])
+
+    def clean_executor_config(self) -> dict[str, Any]:
+        """An object; a secret that was shown masked comes back as it was."""
+        config = self.cleaned_data["executor_config"]
+        config = {} if config is None else config
+        if not isinstance(config, dict):
+            raise ValidationError('Write an object, like {"url": "https://example.com/run"}.')
+        if config.get("secret") == MASK:
+            config = {**config, "secret": self.instance.executor_config.get("secret", "")}
+        return config
+
+    def clean(self) -> dict[str, Any]:
+        """What one field means depends on another."""
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        executor, config = values.get("executor"), values.get("executor_config")
+        if executor and executor != Executor.AGENT and config is not None:
+            try:
+                get_action(executor).check_config(config)
+            except InvalidInput as error:
+                self.add_error("executor_config", str(error))
+        return values
+
+
+def _usable(schema: Any) -> Any:
+    try:
+        json_schema.normalise(schema)
+    except InvalidInput as error:
+        places = [f"{fault.pointer or '/'}: {fault.message}" for fault in error.errors]
+        raise ValidationError(places or [str(error)]) from None
+    return schema
