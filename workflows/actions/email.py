@@ -21,10 +21,10 @@ class EmailAction(Action):
         mail = self._mail(job)
         try:
             mail.send()
-        except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as error:
+        except smtplib.SMTPRecipientsRefused as error:
             raise ActionFailed(
-                "The mail server refused the sender or every recipient.",
-                permanent=True,
+                "The mail server refused every recipient.",
+                permanent=all(code >= 500 for code, _ in error.recipients.values()),
                 may_have_happened=False,
             ) from error
         except smtplib.SMTPResponseException as error:
