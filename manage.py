@@ -13,7 +13,7 @@ from hitl.command_line import export_options
 def main() -> None:
     """Run one command; a setting that is missing or wrong is a sentence, not a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hitl.settings")
-    export_options(sys.argv[2:])
+    sys.argv[2:] = export_options(sys.argv[2:])
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

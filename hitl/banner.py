@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from hitl.bootstrap import Welcome
+from hitl.bootstrap import AGENT, Welcome
 from hitl.lib import local_names
 from hitl.lib.urls import absolute
 
@@ -33,7 +33,7 @@ def show(welcome: Welcome) -> None:
 
 def facts(welcome: Welcome) -> list[tuple[str, str]]:
     """Name and text of every line in the box."""
-    rows = [("Open", absolute("/")), ("Log in as", welcome.login or "nobody yet: see below")]
+    rows = [("Open", absolute("/")), ("Log in as", welcome.login or "nobody yet, see below")]
     rows += [("Password", _password(welcome)), ("API key", _key(welcome))]
     if settings.HOST in local_names.EVERYWHERE:
         rows.append(("Listens", ", ".join(f"{name}:{settings.PORT}" for name in _beyond())))
@@ -49,16 +49,13 @@ def _beyond() -> list[str]:
 def _password(welcome: Welcome) -> str:
     if welcome.password:
         return f"{welcome.password}  {ONCE}"
-    if not welcome.login:
-        return f"{_manage('createsuperuser')} makes an account"
-    return f"unchanged; {_manage('changepassword', welcome.login)} sets a new one"
+    return "from HITL_BOOTSTRAP_PASSWORD" if welcome.is_first else "as you know it"
 
 
 def _key(welcome: Welcome) -> str:
     if welcome.key:
         return f"{welcome.key}  {ONCE}"
-    known = f"{welcome.key_prefix}…; " if welcome.key_prefix else ""
-    return f"{known}{_manage('create_key', 'demo-agent')} makes a new one"
+    return f"{welcome.key_prefix}…" if welcome.key_prefix else "none usable, see below"
 
 
 def _manage(*words: str) -> str:
@@ -90,7 +87,15 @@ def commands(welcome: Welcome) -> str:
         "",
         "  python3 examples/refund_agent.py",
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_reminders(welcome)])
+
+
+def _reminders(welcome: Welcome) -> list[str]:
+    """How to get what is not shown again."""
+    reset = ("changepassword", welcome.login) if welcome.login else ("createsuperuser",)
+    lines = [] if welcome.password else [f"  {_manage(*reset)}"]
+    lines += [] if welcome.key else [f"  {_manage('create_key', AGENT)}"]
+    return ["", "A new password or key:", "", *lines] if lines else []
 
 
 def _draw(rows: list[tuple[str, str]]) -> None:

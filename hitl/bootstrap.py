@@ -38,6 +38,7 @@ class Welcome:
     password: str = ""
     key: str = ""
     key_prefix: str = ""
+    is_first: bool = False
 
 
 @transaction.atomic
@@ -61,7 +62,9 @@ def _fill() -> Welcome:
         ActionType.objects.create(team=team, **values)
     for request in samples.REQUESTS:
         services.create(agent, _typed(request), source=Source.COMMAND)
-    return Welcome(login=user.email, password=password, key=secret, key_prefix=key.prefix)
+    return Welcome(
+        login=user.email, password=password, key=secret, key_prefix=key.prefix, is_first=True
+    )
 
 
 def _typed(request: dict[str, Any]) -> NewWorkflow:

@@ -5,14 +5,21 @@ import os
 from collections.abc import Sequence
 
 
-def export_options(arguments: Sequence[str]) -> None:
+def export_options(arguments: Sequence[str]) -> list[str]:
     """Put `--data`, `--host` and `--port` into the environment, where they win over `.env`.
 
-    Settings are read when they are imported, long before a command sees its own options.
+    Settings are read when they are imported, long before a command sees its own options. Returns
+    the arguments without `--data`, which Django's own commands do not know.
     """
-    parser = argparse.ArgumentParser(prog="manage.py", add_help=False, allow_abbrev=False)
-    parser.add_argument("--data", dest="HITL_DATA")
-    parser.add_argument("--host", dest="HOST")
-    parser.add_argument("--port", dest="PORT", type=int)
-    named, _ = parser.parse_known_args(arguments)
-    os.environ.update({name: str(v) for name, v in vars(named).items() if v is not None})
+    folder, address = _parser(), _parser()
+    folder.add_argument("--data", dest="HITL_DATA")
+    address.add_argument("--host", dest="HOST")
+    address.add_argument("--port", dest="PORT", type=int)
+    found, rest = folder.parse_known_args(arguments)
+    named = vars(found) | vars(address.parse_known_args(rest)[0])
+    os.environ.update({name: str(value) for name, value in named.items() if value is not None})
+    return rest
+
+
+def _parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog="manage.py", add_help=False, allow_abbrev=False)

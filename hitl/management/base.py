@@ -1,5 +1,6 @@
 """What our commands share: `--data`, and errors as a sentence that says what to do."""
 
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -20,6 +21,8 @@ class HitlCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run; on a terminal a failure is one sentence, for Python callers a CommandError."""
+        if os.environ.get("NO_COLOR") and not options.get("force_color"):
+            options["no_color"] = True
         try:
             return super().execute(*args, **options)
         except (CommandError, HitlError, DatabaseError) as error:
