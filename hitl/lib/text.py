@@ -54,7 +54,7 @@ def _char_class(ranges: tuple[tuple[int, int], ...]) -> str:
 
 
 # CR before LF is one line end and stays; a lone CR rewrites the line in a terminal and is shown.
-_HIDDEN = re.compile(f"(?!\r\n)[{_char_class(INVISIBLE)}]")
+HIDDEN = re.compile(f"(?!\r\n)[{_char_class(INVISIBLE)}]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff]")
 _LOOKALIKE = re.compile(f"[{_LOOKALIKES}]")
 _WORD = re.compile(r"\w+")
@@ -66,7 +66,7 @@ def visible(text: str) -> str:
     """The text with everything invisible or reordering written out as `⟦U+202E⟧`."""
     if text.isascii() and text.isprintable():
         return text
-    escaped = _HIDDEN.sub(lambda found: _escape(found, text), text)
+    escaped = HIDDEN.sub(lambda found: _escape(found, text), text)
     return escaped if escaped.isascii() else _unstack(escaped)
 
 

@@ -44,8 +44,13 @@ def check_edit(
     if schema is None:
         message = "This data has no form, so it cannot be edited."
         raise InvalidInput(message, [FieldError(root, message)])
-    _raise(list(islice(_locked(schema, original, edited, root), MAX_ERRORS)))
+    check_locked(schema, original, edited, root=root)
     check_data(schema, edited, root=root)
+
+
+def check_locked(schema: dict[str, Any], original: Any, edited: Any, *, root: str = "") -> None:
+    """The half of `check_edit` about what may not differ. Raises InvalidInput."""
+    _raise(list(islice(_locked(schema, original, edited, root), MAX_ERRORS)))
 
 
 def _raise(errors: list[FieldError]) -> None:
