@@ -86,7 +86,9 @@ class Lives(RuleBasedStateMachine):
         self.team = TeamFactory()
         self.agent = AgentFactory(team=self.team)
         self.people: list[User] = [UserFactory() for _ in range(3)]
-        for person, role in zip(self.people, (Role.APPROVER, Role.MANAGER, Role.VIEWER)):
+        for person, role in zip(
+            self.people, (Role.APPROVER, Role.MANAGER, Role.VIEWER), strict=True
+        ):
             add_member(self.team, person, role)
         self.models: dict[UUID, Model] = {}
         for by in ("agent", "function"):
@@ -248,9 +250,7 @@ class Lives(RuleBasedStateMachine):
 
     def make_due(self, pk: UUID) -> None:
         past = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
-        Workflow.objects.filter(pk=pk, execution_due_at__isnull=False).update(
-            execution_due_at=past
-        )
+        Workflow.objects.filter(pk=pk, execution_due_at__isnull=False).update(execution_due_at=past)
 
     @rule(pk=workflows)
     def lease_runs_out(self, pk: UUID) -> None:

@@ -111,20 +111,20 @@ def test_log_and_decisions_are_append_only(
     decide(make_workflow(agent), approver)
 
     with pytest.raises(DatabaseError, match="refused"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(statement.format(table))
+        run(statement.format(table))
 
     assert Decision.objects.get().round == 1
 
 
 @on_postgres
 def test_log_cannot_be_truncated(db: None) -> None:
+    # The migration's own trigger, which the test database drops so that tables can be emptied.
+    run(log.NO_TRUNCATE.format(table="events_event"))
+
     with pytest.raises(DatabaseError, match="refused"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(postgres_log_trigger())
-            cursor.execute("TRUNCATE events_event CASCADE")
+        run("TRUNCATE events_event CASCADE")
 
 
-def postgres_log_trigger() -> str:
-    """The migration's own trigger, which the test database drops so that tables can be emptied."""
-    return log.NO_TRUNCATE.format(table="events_event")
+def run(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)

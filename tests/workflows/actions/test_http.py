@@ -98,17 +98,16 @@ def test_dropped_answer_is_an_unknown_outcome(target: Receiver) -> None:
 
 def test_nobody_listening_means_it_did_not_happen(target: Receiver) -> None:
     port = free_port()
-    with override_settings(OUTBOUND_ALLOW=[f"127.0.0.1:{port}"]):
-        with pytest.raises(ActionFailed) as caught:
-            HttpAction().run(job(f"http://127.0.0.1:{port}/"))
+    allow = override_settings(OUTBOUND_ALLOW=[f"127.0.0.1:{port}"])
+    with allow, pytest.raises(ActionFailed) as caught:
+        HttpAction().run(job(f"http://127.0.0.1:{port}/"))
 
     assert not caught.value.may_have_happened
 
 
 def test_private_address_is_never_called_unless_listed(target: Receiver) -> None:
-    with override_settings(OUTBOUND_ALLOW=[]):
-        with pytest.raises(ActionFailed) as caught:
-            HttpAction().run(job(target.url))
+    with override_settings(OUTBOUND_ALLOW=[]), pytest.raises(ActionFailed) as caught:
+        HttpAction().run(job(target.url))
 
     assert (caught.value.permanent, target.ledger) == (True, [])
 
@@ -138,7 +137,9 @@ def test_configuration_without_a_usable_secret_is_refused(secret: str) -> None:
     assert caught.value.errors[0].pointer == "/executorConfig/secret"
 
 
-@pytest.mark.parametrize("url", ["", "ftp://example.com/", "http://10.0.0.1/", "https://localhost/"])
+@pytest.mark.parametrize(
+    "url", ["", "ftp://example.com/", "http://10.0.0.1/", "https://localhost/"]
+)
 def test_configuration_that_leads_inside_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         HttpAction().check_config({"url": url, "secret": SECRET})
