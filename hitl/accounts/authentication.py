@@ -1,6 +1,6 @@
 """Who calls the API: an agent by API key, an agent or a person by JWT, a person by session.
 
-Fails closed: a credential that is present but wrong is refused, never ignored.
+Fails closed: a credential that is present but wrong is refused, never passed over for another one.
 """
 
 import datetime as dt
@@ -18,7 +18,10 @@ from hitl.accounts import keys
 from hitl.accounts.models import Agent, ApiKey, User
 from hitl.accounts.services import SCOPES
 
+COOKIE = "accessToken"
+CHALLENGE = 'Bearer realm="hitl"'
 LAST_USED_PRECISION = dt.timedelta(minutes=1)
+CLOCK_SKEW_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,11 @@ class ApiKeyAuthentication(authentication.BaseAuthentication):
     """`Authorization: Bearer hitl_agt_…` or `X-API-Key: hitl_agt_…`."""
 
     def authenticate(self, request: Request) -> tuple[Agent, Credential] | None:
-        secret = request.headers.get("X-Api-Key") or bearer(request)
-        if not secret or not (secret.startswith(keys.PREFIX) or "X-Api-Key" in request.headers):
+        header, token = request.headers.get("X-Api-Key"), bearer(request)
+        if header is not None and token:
+            raise exceptions.AuthenticationFailed("Send one credential: a header, not both.")
+        secret = token if header is None else header
+        if header is None and not secret.startswith(keys.PREFIX):
             return None
         key = find_key(secret)
         if key is None:
@@ -43,7 +49,7 @@ class ApiKeyAuthentication(authentication.BaseAuthentication):
         return key.agent, Credential("api_key", str(key.pk), tuple(key.scopes))
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="hitl"'
+        return CHALLENGE
 
 
 class JwtAuthentication(authentication.BaseAuthentication):
@@ -56,8 +62,8 @@ class JwtAuthentication(authentication.BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Agent | User, Credential] | None:
         token, from_cookie = bearer(request), False
         if not token:
-            token, from_cookie = request.COOKIES.get("accessToken", ""), True
-        if not token or token.startswith(keys.PREFIX):
+            token, from_cookie = request.COOKIES.get(COOKIE, ""), True
+        if not token:
             return None
         principal, subject = find_principal(token)
         if from_cookie:
@@ -65,7 +71,7 @@ class JwtAuthentication(authentication.BaseAuthentication):
         return principal, Credential("jwt", subject, SCOPES)
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="hitl"'
+        return CHALLENGE
 
 
 class SessionAuthentication(authentication.SessionAuthentication):
@@ -77,9 +83,14 @@ class SessionAuthentication(authentication.SessionAuthentication):
 
 
 def bearer(request: Request) -> str:
-    """The token of an `Authorization: Bearer` header, or nothing."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    """The token of the `Authorization` header, "" without one; any other scheme is refused."""
+    header = request.headers.get("Authorization")
+    if header is None:
+        return ""
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise exceptions.AuthenticationFailed("Send `Authorization: Bearer` and a key or a token.")
+    return token.strip()
 
 
 def find_key(secret: str) -> ApiKey | None:
@@ -97,18 +108,7 @@ def find_key(secret: str) -> ApiKey | None:
 
 def find_principal(token: str) -> tuple[Agent | User, str]:
     """The agent or person a JWT names. Raises AuthenticationFailed for anything doubtful."""
-    try:
-        claims = jwt.decode(
-            token,
-            settings.JWT_SECRET,
-            algorithms=["HS256"],
-            options={"require": ["exp", "sub"]},
-            leeway=5,
-        )
-        kind, _, raw_id = str(claims["sub"]).partition(":")
-        principal_id = UUID(raw_id)
-    except (jwt.InvalidTokenError, ValueError):
-        raise exceptions.AuthenticationFailed("This token is invalid or has expired.") from None
+    kind, principal_id = _subject(token)
     principal: Agent | User | None = None
     if kind == "agent":
         agents = Agent.objects.select_related("team")
@@ -117,4 +117,21 @@ def find_principal(token: str) -> tuple[Agent | User, str]:
         principal = User.objects.filter(pk=principal_id, is_active=True).first()
     if principal is None:
         raise exceptions.AuthenticationFailed("This token names nobody who may call.")
-    return principal, str(claims["sub"])
+    return principal, f"{kind}:{principal_id}"
+
+
+def _subject(token: str) -> tuple[str, UUID]:
+    """Kind and id from a token whose signature and times hold."""
+    try:
+        claims = jwt.decode(
+            token,
+            settings.JWT_SECRET,
+            algorithms=["HS256"],
+            options={"require": ["exp", "sub"]},
+            leeway=CLOCK_SKEW_SECONDS,
+        )
+        kind, _, raw_id = str(claims["sub"]).partition(":")
+        return kind, UUID(raw_id)
+    # A hostile header nests its JSON until the parser gives up; a hostile number overflows.
+    except (jwt.InvalidTokenError, ValueError, RecursionError, OverflowError):
+        raise exceptions.AuthenticationFailed("This token is invalid or has expired.") from None

@@ -1,4 +1,7 @@
-"""Who may do what on the API, as DRF permissions. Object-level rules live in the services."""
+"""Who may do what on the API, as DRF permissions. Object-level rules live in the services.
+
+A JWT that names an agent carries every scope; an API key carries those it was issued with.
+"""
 
 from typing import Any
 
@@ -16,17 +19,31 @@ class IsKnown(BasePermission):
         return isinstance(request.user, Agent | User)
 
 
-class IsAgent(BasePermission):
-    """An agent whose key carries the scope the view names in `required_scope`."""
+class MayRead(BasePermission):
+    """A person, or an agent whose key may read."""
 
-    message = "Only an agent may do this, with a key that carries the scope."
+    message = "This API key lacks the scope `read`."
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if not isinstance(request.user, Agent):
-            return False
-        scope = getattr(view, "required_scope", None)
-        auth = request.auth
-        return scope is None or (isinstance(auth, Credential) and scope in auth.scopes)
+        return isinstance(request.user, User) or _agent_with("read", request)
+
+
+class MayCreate(BasePermission):
+    """An agent whose key may ask for approvals, and withdraw what it asked."""
+
+    message = "Only an agent may do this, with a key that has the scope `create`."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return _agent_with("create", request)
+
+
+class MayExecute(BasePermission):
+    """An agent whose key may report executions."""
+
+    message = "Only an agent may do this, with a key that has the scope `execute`."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return _agent_with("execute", request)
 
 
 class IsPerson(BasePermission):
@@ -36,3 +53,12 @@ class IsPerson(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return isinstance(request.user, User)
+
+
+def _agent_with(scope: str, request: Request) -> bool:
+    credential = request.auth
+    return (
+        isinstance(request.user, Agent)
+        and isinstance(credential, Credential)
+        and scope in credential.scopes
+    )
