@@ -101,10 +101,10 @@ def _write(
         snapshot=snapshot(workflow),
         now=now,
     )
-    workflow.event_seq = event.seq
+    workflow.event_seq, workflow.updated_at = event.seq, timezone.now()
     # The event is written first: the trigger looks for it. The filter holds even without the lock.
     changed = Workflow.objects.filter(pk=workflow.pk, status=was, event_seq=was_seq).update(
-        **changes, event_seq=event.seq, updated_at=timezone.now()
+        **changes, event_seq=event.seq, updated_at=workflow.updated_at
     )
     if not changed:
         raise IllegalTransition(workflow, Status(workflow.status))
