@@ -5,6 +5,8 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from events.models import Event
+from events.types import EventType
+from hitl.lib.actor import Actor
 
 
 def timeline(workflow_id: UUID, *, after: int = 0) -> QuerySet[Event]:
@@ -21,3 +23,14 @@ def last_seq(workflow_id: UUID) -> int:
         .first()
     )
     return newest or 0
+
+
+def was_refused(workflow_id: UUID, round: int, actor: Actor, why: str) -> bool:  # the wire name
+    """Whether this very refusal is on record already."""
+    return Event.objects.filter(
+        workflow_id=workflow_id,
+        round=round,
+        type=EventType.HUMAN_REFUSED,
+        actor=actor.as_dict(),
+        data={"reason": why},
+    ).exists()

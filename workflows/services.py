@@ -12,6 +12,7 @@ from django.db import transaction
 from deliveries import services as deliveries
 from deliveries.services import Recipient
 from deliveries.tasks import send_delivery
+from events import selectors as log
 from events import services as events
 from events.types import EventType, Source
 from hitl.accounts import selectors as accounts
@@ -368,6 +369,11 @@ def _approve_by_silence(workflow: Workflow, *, now: Any, **common: Any) -> None:
 
 @transaction.atomic
 def record_refusal(workflow_id: UUID, *, actor: Actor, source: Source, why: str) -> None:
-    """Put an attempt that was refused on the record, where somebody will look for it."""
+    """Put an attempt that was refused on the record, where somebody will look for it.
+
+    The same refusal of the same person is recorded once a round: trying again adds nothing.
+    """
     workflow = lock(workflow_id)
+    if actor.kind == "user" and log.was_refused(workflow.pk, workflow.round, actor, why):
+        return
     amend(workflow, EventType.HUMAN_REFUSED, actor=actor, source=source, data={"reason": why})
