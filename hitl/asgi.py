@@ -10,11 +10,14 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hitl.settings")
 django_application = get_asgi_application()
 
-from dashboard.routing import websocket_urlpatterns  # noqa: E402  # needs the app registry
+# These need the app registry.
+from dashboard.routing import websocket_urlpatterns  # noqa: E402
+from workflows.api.gateway import Gateway  # noqa: E402
+from workflows.api.longpoll import LongPoll  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": Gateway(LongPoll(django_application)),
         "websocket": AllowedHostsOriginValidator(
             SessionMiddlewareStack(URLRouter(websocket_urlpatterns))
         ),

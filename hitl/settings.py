@@ -83,6 +83,7 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
+    "workflows.api.middleware.problem_documents",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -166,7 +167,12 @@ if REDIS_URL:
 else:
     CELERY_BROKER_URL = "memory://localhost/"
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.05}
-    CHANNEL_LAYERS = {"default": {"BACKEND": "hitl.lib.layers.EmbeddedChannelLayer"}}
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "hitl.lib.layers.EmbeddedChannelLayer",
+            "CONFIG": {"capacity": 10_000},  # beyond it messages are dropped without a word
+        }
+    }
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- Celery: messages are wake-ups, rows are the truth ------------------------------------------
@@ -321,8 +327,27 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "hitl",
     "DESCRIPTION": "A person between an AI agent and the thing it wants to do.",
     "VERSION": "1",
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
     "OAS_VERSION": "3.1.1",
+    "SERVERS": [{"url": "/"}],
     "SERVE_INCLUDE_SCHEMA": False,
+    "CAMELIZE_NAMES": True,
+    "ENUM_SUFFIX": "",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "WorkflowStatus": "workflows.models.Status",
+        "AttemptStatus": "workflows.models.ExecutionAttempt.Status",
+        "Executor": "workflows.models.Executor",
+        "Semantics": "workflows.models.Semantics",
+        "Verdict": "workflows.models.Verdict",
+        "Risk": "workflows.models.Risk",
+        "TimeoutAction": "workflows.models.TimeoutAction",
+        "Source": "events.types.Source",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "workflows.api.schema.describe",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
@@ -345,6 +370,13 @@ ACTION_MODULES: list[str] = env.list("ACTION_MODULES", default=["workflows.actio
 EMAIL_URL: str = env.str("EMAIL_URL", default="")
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default=f"hitl <hitl@{_public_host}>")
 EMAIL_TIMEOUT = 20
+# Slack: the app of docs/slack-app-manifest.yaml. The bot's token (xoxb-…) posts; clicks come back
+# as posts signed with the signing secret ("new,old" while it is being replaced), or through Socket
+# Mode, which needs no public address but the app's token (xapp-…).
+SLACK_BOT_TOKEN: str = env.str("SLACK_BOT_TOKEN", default="")
+SLACK_SIGNING_SECRET: str = env.str("SLACK_SIGNING_SECRET", default="")
+SLACK_APP_TOKEN: str = env.str("SLACK_APP_TOKEN", default="")
+SLACK_API_URL: str = env.str("SLACK_API_URL", default="https://slack.com/api/")
 # The sandbox catches messages of channels without an account: embedded mode only.
 SANDBOX = EMBEDDED and not EMAIL_URL
 if EMAIL_URL:

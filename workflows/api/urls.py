@@ -1,5 +1,28 @@
 """Paths of the agent API and the seed's paths."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from workflows.api import docs, service_views, views
+
+_ONE = "api/v1/workflows/<str:workflow_id>"
+
+urlpatterns: list[URLPattern] = [
+    path("api/v1/workflows", views.Workflows.as_view(), name="api-workflows"),
+    path(_ONE, views.OneWorkflow.as_view(), name="api-workflow"),
+    path(f"{_ONE}/cancel", views.Cancel.as_view(), name="api-cancel"),
+    path(f"{_ONE}/events", views.Timeline.as_view(), name="api-events"),
+    path(f"{_ONE}/action-data", views.ActionData.as_view(), name="api-action-data"),
+    path(f"{_ONE}/decide", views.Decide.as_view(), name="api-decide"),
+    path(f"{_ONE}/settle", views.Settle.as_view(), name="api-settle"),
+    path(f"{_ONE}/execution/start", views.StartExecution.as_view(), name="api-start"),
+    path(f"{_ONE}/execution/heartbeat", views.Heartbeat.as_view(), name="api-heartbeat"),
+    path(f"{_ONE}/execution/complete", views.CompleteExecution.as_view(), name="api-complete"),
+    path(f"{_ONE}/execution/fail", views.FailExecution.as_view(), name="api-fail"),
+    path("api/v1/action-types", views.ActionTypes.as_view(), name="api-action-types"),
+    path("api/schema/", docs.Schema.as_view(), name="api-schema"),
+    path("api/docs/", docs.Browse.as_view(), name="api-docs"),
+    # The seed's paths, to the letter, and what supervisors ask.
+    path("workflows/create", views.SeedCreate.as_view(), name="seed-create"),
+    path("ping", service_views.Ping.as_view(), name="ping"),
+    path("healthz", service_views.Health.as_view(), name="healthz"),
+]

@@ -1,0 +1,238 @@
+"""Waiting for a decision without holding a thread: `GET /api/v1/workflows/{id}?wait=30`.
+
+A wait is the ordinary request, asked again when a hint says that it is worth it. The view answers
+at once and marks with `Retry-After` what has not happened yet; between two such requests nothing
+but a coroutine and a queue exists. Django's handler is not held open meanwhile: with a synchronous
+middleware (static files, sessions) it would keep one thread for every waiting agent. Permissions
+are checked anew each time, so a revoked key ends the wait.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qs
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+
+from events.hub import RESYNC, get_hub
+from workflows.api.queries import parse_uuid
+from workflows.models import SETTLED, Status, Workflow
+
+logger = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Hints = asyncio.Queue[dict[str, Any]]
+
+MARK = b"retry-after"
+PATH = re.compile(r"/api/v1/workflows/([0-9A-Fa-f-]{36})")
+# Where nothing can wait (WSGI), clients ask again after this.
+RETRY_SECONDS = 2
+# Hints may get lost with Redis: this often, one query asks for everybody who waits.
+RECHECK_SECONDS = 5.0
+IDS_A_QUERY = 1000
+# Repetitions at a time, so that one decision with many waiters leaves room for others.
+AT_ONCE = 8
+
+
+def is_reached(status: str, until: str) -> bool:
+    """Whether a wait for `until` ("decided" or "settled") is over in this status."""
+    return status in SETTLED if until == "settled" else status != Status.PENDING
+
+
+def not_yet(workflow: Workflow, *, wait: int, until: str) -> dict[str, str]:
+    """Headers of an answer: `Retry-After` where the caller wants to wait and still has to."""
+    if not wait or is_reached(workflow.status, until):
+        return {}
+    return {"Retry-After": str(RETRY_SECONDS)}
+
+
+class LongPoll:
+    """ASGI application around Django's that holds back answers which say "not yet"."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, _Room] = WeakKeyDictionary()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wish = _wish(scope)
+        if wish is None:
+            await self.application(scope, receive, send)
+            return
+        room = self._rooms.setdefault(asyncio.get_running_loop(), _Room())
+        gone = asyncio.ensure_future(_disconnect(receive))
+        answer = asyncio.ensure_future(self._wait(scope, room, wish))
+        try:
+            await asyncio.wait((gone, answer), return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                for message in answer.result():
+                    await send(message)
+        finally:
+            gone.cancel()
+            answer.cancel()
+            await asyncio.gather(gone, answer, return_exceptions=True)
+
+    async def _wait(self, scope: Scope, room: "_Room", wish: "_Wish") -> list[Message]:
+        """The messages of the answer that ends the wait."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wish.seconds
+        # Listening comes first: what happens between the look and the wait is then heard.
+        async with get_hub().subscribe(f"workflow:{wish.workflow_id}") as hints:
+            with room.member(wish.workflow_id, hints):
+                while True:
+                    answer = await room.ask(self.application, scope)
+                    if not _says_not_yet(answer) or loop.time() >= deadline:
+                        return _without_mark(answer)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout_at(deadline):
+                            await room.worth_asking(hints, wish.until)
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What a waiting request asks for."""
+
+    workflow_id: UUID
+    seconds: int
+    until: str
+
+
+class _Room:
+    """Everybody who waits in one event loop: turns for asking, and the shared check for losses."""
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._queues: defaultdict[UUID, set[Hints]] = defaultdict(set)
+        self._soon = asyncio.Event()
+        self._check: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[list[Message]]] = set()
+
+    @contextlib.contextmanager
+    def member(self, workflow_id: UUID, hints: Hints) -> Iterator[None]:
+        """Take part in the shared check."""
+        self._queues[workflow_id].add(hints)
+        if self._check is None:
+            self._check = asyncio.create_task(self._check_forever(), name="long-poll check")
+        try:
+            yield
+        finally:
+            self._queues[workflow_id].discard(hints)
+            if not self._queues[workflow_id]:
+                del self._queues[workflow_id]
+            if not self._queues and self._check is not None:
+                self._check.cancel()
+                self._check = None
+
+    async def ask(self, application: Application, scope: Scope) -> list[Message]:
+        """One complete request to Django. It runs to its end even if nobody waits any more."""
+
+        async def run() -> list[Message]:
+            answer: list[Message] = []
+
+            async def keep(message: Message) -> None:
+                answer.append(message)
+
+            async with self._turns:
+                await application(dict(scope), _empty_body(), keep)
+            return answer
+
+        task = asyncio.create_task(run())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        return await asyncio.shield(task)
+
+    async def worth_asking(self, hints: Hints, until: str) -> None:
+        """Come back when a hint says that the wait may be over."""
+        while True:
+            hint = await hints.get()
+            if hint["type"] == RESYNC["type"]:
+                self._soon.set()
+            elif is_reached(hint["status"], until):
+                return
+
+    async def _check_forever(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RECHECK_SECONDS):
+                    await self._soon.wait()
+            self._soon.clear()
+            try:
+                await self._check_once()
+            except Exception:
+                logger.warning("long polls could not be checked", exc_info=True)
+
+    async def _check_once(self) -> None:
+        ids = list(self._queues)
+        for start in range(0, len(ids), IDS_A_QUERY):
+            for workflow_id, status in await _statuses(ids[start : start + IDS_A_QUERY]):
+                for hints in self._queues.get(workflow_id, ()):
+                    with contextlib.suppress(asyncio.QueueFull):
+                        hints.put_nowait({"type": "check", "status": status})
+
+
+# A thread for the length of one query; the connection goes back afterwards.
+@partial(database_sync_to_async, thread_sensitive=False)
+def _statuses(ids: list[UUID]) -> list[tuple[UUID, str]]:
+    return list(Workflow.objects.filter(pk__in=ids).values_list("pk", "status"))
+
+
+def _wish(scope: Scope) -> _Wish | None:
+    """What the request wants to wait for; None where it wants no wait, or puts it wrongly."""
+    if scope["type"] != "http" or scope["method"] != "GET":
+        return None
+    path = PATH.fullmatch(scope["path"])
+    query = parse_qs(scope["query_string"].decode("latin-1"))
+    seconds, until = query.get("wait", []), query.get("until", ["decided"])
+    if path is None or len(seconds) != 1 or len(until) != 1:
+        return None
+    if not re.fullmatch(r"[0-9]{1,3}", seconds[0], re.ASCII):
+        return None
+    try:
+        workflow_id = parse_uuid(path[1])
+    except ValueError:
+        return None
+    waits = 0 < int(seconds[0]) <= settings.LONG_POLL_SECONDS
+    return _Wish(workflow_id, int(seconds[0]), until[0]) if waits else None
+
+
+def _says_not_yet(answer: list[Message]) -> bool:
+    start = answer[0]
+    return start["status"] == 200 and any(name.lower() == MARK for name, _ in start["headers"])
+
+
+def _without_mark(answer: list[Message]) -> list[Message]:
+    start = answer[0]
+    if start["status"] == 200:
+        start["headers"] = [pair for pair in start["headers"] if pair[0].lower() != MARK]
+    return answer
+
+
+def _empty_body() -> Receive:
+    """The receiving end of a request without a body whose client stays."""
+    sent = False
+
+    async def receive() -> Message:
+        nonlocal sent
+        if sent:
+            await asyncio.get_running_loop().create_future()
+        sent = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
