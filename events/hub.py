@@ -1,13 +1,15 @@
 """One subscription per process, fanned out in memory to everybody who waits in it.
 
 A waiter costs a queue and nothing else: no thread, no Redis subscription, no database polling.
+The layer below may go deaf without saying so; the hub talks to itself to notice, and then tells
+everybody to read again.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,7 +19,11 @@ from events.live import GROUP
 
 logger = logging.getLogger(__name__)
 
+Hints = asyncio.Queue[dict[str, Any]]
 RESYNC: dict[str, Any] = {"type": "resync"}
+PING = "hub.ping"
+PING_SECONDS = 5.0
+START_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 QUEUE_SIZE = 1000
 
@@ -26,21 +32,30 @@ class Hub:
     """Receives every hint once and hands it to the local queues that asked for it."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, set[asyncio.Queue[dict[str, Any]]]] = defaultdict(set)
+        self._queues: defaultdict[str, set[Hints]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
+        self._unanswered = 0
+        self._is_deaf = False
 
     async def _start(self) -> None:
         if self._task is None or self._task.done():
             self._ready.clear()
             self._task = asyncio.create_task(self._listen(), name="live-hub")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), 2.0)
+            await asyncio.wait_for(self._ready.wait(), START_SECONDS)
+
+    async def close(self) -> None:
+        """Stop listening; the next subscription starts anew."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
 
     @contextlib.asynccontextmanager
-    async def subscribe(self, *keys: str) -> AsyncIterator[asyncio.Queue[dict[str, Any]]]:
+    async def subscribe(self, *keys: str) -> AsyncIterator[Hints]:
         """A queue of hints for `team:<id>` and `workflow:<id>` keys; RESYNC means "read again"."""
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(QUEUE_SIZE)
+        queue: Hints = asyncio.Queue(QUEUE_SIZE)
         for key in keys:
             self._queues[key].add(queue)
         try:
@@ -55,31 +70,30 @@ class Hub:
     def dispatch(self, message: dict[str, Any]) -> None:
         """Put a hint into the queues that want it; a full queue gets one RESYNC instead."""
         keys = (f"team:{message.get('team_id')}", f"workflow:{message.get('workflow_id')}")
-        for key in keys:
-            for queue in tuple(self._queues.get(key, ())):
-                _offer(queue, message)
+        found: set[Hints] = set().union(*(self._queues.get(key, ()) for key in keys))
+        for queue in found:
+            _offer(queue, message)
 
     def resync(self) -> None:
         """Hints may have been lost: everybody reads again."""
-        for queue in tuple(self._all_queues()):
+        everybody: set[Hints] = set().union(*self._queues.values())
+        for queue in everybody:
             _offer(queue, RESYNC)
 
-    def _all_queues(self) -> Iterator[asyncio.Queue[dict[str, Any]]]:
-        seen: set[int] = set()
-        for queues in tuple(self._queues.values()):
-            for queue in queues:
-                if id(queue) not in seen:
-                    seen.add(id(queue))
-                    yield queue
-
     async def _listen(self) -> None:
+        is_known = False
         while True:
             try:
                 await self._receive_forever()
-            except asyncio.CancelledError:
-                raise
             except Exception:
-                logger.warning("live subscription lost, trying again", exc_info=True)
+                # One line an outage: the layer is tried every second.
+                logger.log(
+                    logging.DEBUG if is_known and not self._ready.is_set() else logging.WARNING,
+                    "live subscription lost, trying again",
+                    exc_info=True,
+                )
+                is_known = True
+                self._ready.clear()
                 self.resync()
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -89,17 +103,42 @@ class Hub:
             raise RuntimeError("CHANNEL_LAYERS is not configured")
         channel = await layer.new_channel("hub")
         await layer.group_add(GROUP, channel)
+        keeper = asyncio.create_task(self._keep(layer, channel), name="live-hub keeper")
         try:
             self._ready.set()
             self.resync()  # whatever happened while nobody listened
             while True:
-                self.dispatch(await layer.receive(channel))
+                self._hear(await layer.receive(channel))
         finally:
+            keeper.cancel()
             with contextlib.suppress(Exception):
                 await layer.group_discard(GROUP, channel)
 
+    def _hear(self, message: dict[str, Any]) -> None:
+        self._unanswered = 0
+        if self._is_deaf:
+            self._is_deaf = False
+            self.resync()  # hints sent meanwhile are gone
+        if message.get("type") != PING:
+            self.dispatch(message)
 
-def _offer(queue: asyncio.Queue[dict[str, Any]], message: dict[str, Any]) -> None:
+    async def _keep(self, layer: Any, channel: str) -> None:
+        """Renew the membership, which layers let expire, and notice when nothing arrives.
+
+        Neither layer reports that it dropped messages: Redis' reconnects by itself, the in-memory
+        one throws out members that read too late.
+        """
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            self._is_deaf = self._is_deaf or self._unanswered > 0
+            self._unanswered += 1
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(PING_SECONDS):
+                    await layer.group_add(GROUP, channel)
+                    await layer.send(channel, {"type": PING})
+
+
+def _offer(queue: Hints, message: dict[str, Any]) -> None:
     try:
         queue.put_nowait(message)
     except asyncio.QueueFull:
