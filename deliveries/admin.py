@@ -52,7 +52,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     actions = ("send_selected_again",)
     actions_detail = ("send_again",)
 
-    @display(description="Request", ordering="workflow__name")
+    @display(description="Workflow", ordering="workflow__name")
     def workflow_link(self, delivery: Delivery) -> str:
         return link(delivery.workflow)
 

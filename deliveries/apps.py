@@ -8,6 +8,7 @@ from deliveries.checks import CHECKS
 
 class DeliveriesConfig(AppConfig):
     name = "deliveries"
+    verbose_name = "Messages"
 
     def ready(self) -> None:
         for check in CHECKS:

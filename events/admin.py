@@ -16,8 +16,8 @@ from hitl.admin_tools import ReadOnlyAdmin, code, json_block, link
 class EventAdmin(ReadOnlyAdmin):
     """What happened. Each event carries the complete state after it and its predecessor's hash."""
 
-    list_display = ("timestamp", "type", "seq", "workflow_link", "status", "who", "source", "team")
-    list_display_links = ("timestamp", "type")
+    list_display = ("timestamp", "what", "seq", "workflow_link", "status", "who", "source", "team")
+    list_display_links = ("timestamp", "what")
     list_filter = (
         ("timestamp", RangeDateTimeFilter),
         ("type", ChoicesDropdownFilter),
@@ -30,7 +30,7 @@ class EventAdmin(ReadOnlyAdmin):
     search_fields = ("type", "workflow__name", "actor", "hash")
     id_fields = ("workflow",)
     fields = (
-        "type", "seq", "timestamp", "workflow_link", "team", "status", "round", "who", "source",
+        "what", "seq", "timestamp", "workflow_link", "team", "status", "round", "who", "source",
         "data_shown", "state_shown", "hash_shown", "previous_hash_shown",
     )  # fmt: skip
     readonly_fields = fields
@@ -40,7 +40,11 @@ class EventAdmin(ReadOnlyAdmin):
         # A list of a thousand events must not read a thousand complete states.
         return rows.defer("state_snapshot", "workflow__action_data", "workflow__ui_schema")
 
-    @display(description="Request", ordering="workflow__name")
+    @display(description="Event", ordering="type")
+    def what(self, event: Event) -> str:
+        return event.type
+
+    @display(description="Workflow", ordering="workflow__name")
     def workflow_link(self, event: Event) -> str:
         return link(event.workflow)
 
@@ -77,7 +81,7 @@ class EventStreamAdmin(ReadOnlyAdmin):
     fields = ("workflow_link", "team", "last_seq", "last_timestamp", "head")
     readonly_fields = fields
 
-    @display(description="Request", ordering="workflow__name")
+    @display(description="Workflow", ordering="workflow__name")
     def workflow_link(self, stream: Any) -> str:
         return link(stream.workflow)
 

@@ -9,8 +9,11 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from unfold.sites import UnfoldAdminSite
+
+from deliveries.models import Delivery
+from workflows.models import Status, Workflow
 
 # The theme evaluates expressions in attributes and writes its colours into a style element. Scripts
 # still come from our own files only, and nothing may frame the pages or catch their forms.
@@ -50,11 +53,36 @@ def logo(request: HttpRequest) -> str:
     return static("img/favicon.svg")
 
 
+def style_sheet(request: HttpRequest) -> str:
+    """Our few rules beside the theme's."""
+    return static("css/admin.css")
+
+
+def attention(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What the start page counts: everything an operator may have to look after."""
+    workflows = Workflow.objects
+    counted = (
+        ("Waiting for an answer", workflows, "workflows_workflow", Status.PENDING),
+        ("Outcome unknown", workflows, "workflows_workflow", Status.UNKNOWN),
+        ("Actions failed", workflows, "workflows_workflow", Status.FAILED),
+        ("Messages failed", Delivery.objects, "deliveries_delivery", Delivery.Status.FAILED),
+    )
+    cards = [
+        {
+            "title": title,
+            "count": rows.filter(status=status).count(),
+            "url": f"{reverse(f'admin:{page}_changelist')}?status__exact={status}",
+        }
+        for title, rows, page, status in counted
+    ]
+    return {**context, "cards": cards}
+
+
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The side bar: what a request needs from left to right, then who, then the machinery."""
     groups = {
         "Approvals": (
-            ("Requests", "inbox", "workflows.workflow"),
+            ("Workflows", "inbox", "workflows.workflow"),
             ("Decisions", "how_to_vote", "workflows.decision"),
             ("Executions", "play_circle", "workflows.executionattempt"),
             ("Views", "visibility", "workflows.view"),

@@ -114,14 +114,12 @@ def json_block(value: Any) -> SafeString | str:
     if value is None:
         return NOTHING
     text = visible(json.dumps(value, indent=2, ensure_ascii=False))
-    return format_html(
-        '<pre class="whitespace-pre-wrap break-words font-mono text-xs">{}</pre>', text
-    )
+    return format_html('<pre class="hitl-json">{}</pre>', text)
 
 
 def code(text: str) -> SafeString | str:
     """A digest or an id, in letters of one width."""
-    return format_html('<code class="font-mono text-xs break-all">{}</code>', text or NOTHING)
+    return format_html('<code class="hitl-code">{}</code>', text or NOTHING)
 
 
 def person(request: HttpRequest) -> User:

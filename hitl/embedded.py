@@ -23,6 +23,7 @@ from django.conf import settings
 
 from hitl.celery import app
 from hitl.lib.layers import EmbeddedChannelLayer
+from hitl.server import config
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ REQUEST_GRACE_SECONDS = 2
 # A task gets this long. Its row is still claimed, so the sweep of the next start takes it up.
 TASK_GRACE_SECONDS = 2.5
 RESTART_SECONDS = 1.0
-LONGEST_SOCKET_MESSAGE = 64 * 1024
 
 
 class Background:
@@ -131,17 +131,8 @@ def serve(listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
     Where a task does not end in time the process ends here, with code 0: the interpreter would
     otherwise wait for the task's thread.
     """
-    config = uvicorn.Config(
-        "hitl.asgi:application",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws_max_size=LONGEST_SOCKET_MESSAGE,
-        timeout_graceful_shutdown=REQUEST_GRACE_SECONDS,
-    )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # the banner says it better
-    server = Server(config, on_ready)
+    server = Server(config(grace=REQUEST_GRACE_SECONDS), on_ready)
     with _signals_ignored():
         server.run(sockets=[listener])
         ended = server.background.wait(TASK_GRACE_SECONDS)

@@ -117,6 +117,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = "hitl.formats"
 
 # --- Database -----------------------------------------------------------------------------------
 # Services own their transactions: ATOMIC_REQUESTS stays off.
@@ -258,6 +259,8 @@ UNFOLD: dict[str, Any] = {
     "SITE_ICON": "hitl.admin_site.logo",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "hitl.admin_site.logo"}],
     "SITE_URL": "/",
+    "STYLES": ["hitl.admin_site.style_sheet"],
+    "DASHBOARD_CALLBACK": "hitl.admin_site.attention",
     "BORDER_RADIUS": "7px",
     "COLORS": {
         "base": {

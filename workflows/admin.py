@@ -78,7 +78,7 @@ class EventInline(ReadOnlyInline):
     """The timeline."""
 
     model = Event
-    fields = ("seq", "type", "who", "source", "status", "timestamp")
+    fields = ("seq", "what", "who", "source", "status", "timestamp")
     readonly_fields = fields
     ordering = ("seq",)
     per_page = 50
@@ -86,6 +86,10 @@ class EventInline(ReadOnlyInline):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         rows: QuerySet[Event] = super().get_queryset(request)
         return rows.defer("state_snapshot", "data")
+
+    @display(description="Event")
+    def what(self, event: Event) -> str:
+        return event.type
 
     @display(description="Who")
     def who(self, event: Event) -> str:
@@ -395,7 +399,7 @@ class DecisionAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     readonly_fields = fields
 
-    @display(description="Request", ordering="workflow__name")
+    @display(description="Workflow", ordering="workflow__name")
     def workflow_link(self, row: Decision) -> str:
         return link(row.workflow)
 
@@ -430,7 +434,7 @@ class OfWorkflow(ReadOnlyAdmin):
 
     list_select_related: Sequence[str] = ("workflow",)
 
-    @display(description="Request", ordering="workflow__name")
+    @display(description="Workflow", ordering="workflow__name")
     def workflow_link(self, row: Any) -> str:
         workflow: Model | None = row.workflow
         return link(workflow)

@@ -1,11 +1,13 @@
 """Forms of the admin's pages about requests and action types."""
 
+import json
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
 
+from hitl.lib import strict_json
 from hitl.lib.errors import InvalidInput
 from workflows import json_schema
 from workflows.actions import get_action
@@ -71,8 +73,50 @@ class SettleForm(forms.Form):
         return {"succeeded": succeeded, "note": self.cleaned_data["note"]}
 
 
+class PrettyJSONField(forms.JSONField):
+    """JSON over several lines; nothing is an empty box, not the word `null`."""
+
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 12, "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        if value is None:
+            return ""
+        is_typed = isinstance(value, str)  # what was sent comes back as it was typed
+        return value if is_typed else json.dumps(value, indent=2, ensure_ascii=False)
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return initial if self.disabled else data
+
+    def to_python(self, value: Any) -> Any:
+        """Strictly, as agents' JSON is read: no duplicate keys, no NaN."""
+        if value in self.empty_values or not isinstance(value, str):
+            return value or None
+        try:
+            return strict_json.loads(value.encode(errors="surrogatepass"))
+        except InvalidInput as error:
+            faults = [fault.message for fault in error.errors]
+            raise ValidationError(faults or [str(error)]) from None
+
+
 class ActionTypeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """Schemas and configuration are checked where they are written, not when an agent asks."""
+
+    data_schema = PrettyJSONField(
+        label="Data (JSON Schema)",
+        required=False,
+        help_text="What actionData must satisfy. Empty: anything goes.",
+    )
+    ui_schema = PrettyJSONField(
+        label="Form",
+        required=False,
+        help_text='JSON Schema, or the short form {"fields": [{"name": …, "type": …}]}. '
+        "Used when the agent sends none; with a form, approvers may edit.",
+    )
+    executor_config = PrettyJSONField(
+        label="Configuration",
+        required=False,
+        help_text='HTTP: {"url": …, "secret": "whsec_…"}. Function: {"function": …}.',
+    )
 
     class Meta:
         model = ActionType

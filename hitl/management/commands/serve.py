@@ -4,10 +4,11 @@ from typing import Any
 
 import uvicorn
 from django.conf import settings
+from django.core.management import CommandError
 from django.core.management.base import CommandParser
 
-from hitl.embedded import LONGEST_SOCKET_MESSAGE
 from hitl.management.base import HitlCommand
+from hitl.server import config
 
 # A long poll or a socket is cut off after this time; its client asks again.
 GRACE_SECONDS = 10
@@ -24,14 +25,10 @@ class Command(HitlCommand):
         parser.add_argument("--host", help="default: HOST, else 127.0.0.1")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        uvicorn.run(
-            "hitl.asgi:application",
-            host=settings.HOST,
-            port=settings.PORT,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws_max_size=LONGEST_SOCKET_MESSAGE,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+        web = uvicorn.Server(config(grace=GRACE_SECONDS, host=settings.HOST, port=settings.PORT))
+        web.run()
+        if not web.started:
+            raise CommandError(
+                f"Port {settings.PORT} on {settings.HOST} cannot be opened; see the log. "
+                "Choose another with --port."
+            )
