@@ -1,5 +1,44 @@
 """Paths of the pages."""
 
-from django.urls import URLPattern
+from django.contrib.auth import views as auth
+from django.urls import path, reverse_lazy
 
-urlpatterns: list[URLPattern] = []
+from dashboard import views
+
+urlpatterns = [
+    path("", views.inbox, name="inbox"),
+    path("fragments/inbox/", views.inbox_fragment, name="inbox-fragment"),
+    path("history/", views.history, name="history"),
+    path("workflows/<uuid:workflow_id>/", views.workflow, name="workflow"),
+    path("workflows/<uuid:workflow_id>/parts/", views.workflow_fragment, name="workflow-parts"),
+    path("workflows/<uuid:workflow_id>/events/<int:seq>/", views.event, name="event"),
+    path("workflows/<uuid:workflow_id>/decide/", views.decide, name="decide"),
+    path("workflows/<uuid:workflow_id>/preview/", views.preview, name="preview"),
+    path("workflows/<uuid:workflow_id>/settle/", views.settle, name="settle"),
+    path(
+        "workflows/<uuid:workflow_id>/deliveries/<uuid:delivery_id>/send/",
+        views.send_again,
+        name="send-again",
+    ),
+    path(
+        "login/",
+        auth.LoginView.as_view(
+            template_name="registration/login.html", redirect_authenticated_user=True
+        ),
+        name="login",
+    ),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path(
+        "password/",
+        auth.PasswordChangeView.as_view(
+            template_name="registration/change_password.html",
+            success_url=reverse_lazy("password-changed"),
+        ),
+        name="password",
+    ),
+    path(
+        "password/changed/",
+        auth.PasswordChangeDoneView.as_view(template_name="registration/password_changed.html"),
+        name="password-changed",
+    ),
+]

@@ -1,0 +1,175 @@
+"""The page of one request, put together from the floors below in a handful of queries."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from dashboard import timeline
+from deliveries import selectors as deliveries
+from deliveries.models import Delivery
+from events import selectors as events
+from hitl.accounts import selectors as accounts
+from hitl.accounts.models import User
+from workflows import decision_form, diff, forms
+from workflows.errors import outcome_sentence
+from workflows.models import Decision, ExecutionAttempt, Status, Verdict, View, Workflow
+
+PEOPLE_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who is asked, and what came of it so far. `state` is a word for icon and colour."""
+
+    name: str
+    state: str
+    says: str
+    is_me: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the request, in one line and one sentence."""
+
+    tone: str
+    icon: str
+    title: str
+    sentence: str
+
+
+TITLES = {
+    Status.REJECTED: ("danger", "x", "Rejected"),
+    Status.TIMEOUT: ("muted", "hourglass", "Timed out"),
+    Status.CANCELLED: ("muted", "ban", "Withdrawn"),
+}
+
+
+def page(workflow: Workflow, user: User, **form: Any) -> dict[str, Any]:
+    """Everything the page and its live parts draw; `form` goes on to `decision_form.context`."""
+    member = accounts.membership(workflow.team_id, user.pk)
+    decisions = list(workflow.decisions.select_related("user").filter(round=workflow.round))
+    attempts = list(workflow.attempts.all())
+    sent = list(deliveries.of_workflow(workflow.pk))
+    drawn = decision_form.context(workflow, user=user, **form)
+    people = _people(workflow, user, decisions)
+    return {
+        **drawn,
+        "now": timezone.now(),
+        "decisions": decisions,
+        "people": people,
+        "outcome": _outcome(workflow),
+        "changes": _changes(workflow),
+        "attempts": attempts,
+        "running": next((one for one in attempts if one.status == one.Status.OPEN), None),
+        "result": forms.tree(workflow.result) if workflow.result is not None else None,
+        "failure": _failure(workflow),
+        "deliveries": sent,
+        "may_send_again": bool(member and member.may_decide and workflow.is_open),
+        "may_settle": bool(member and member.may_decide and workflow.status == Status.UNKNOWN),
+        "entries": timeline.entries(events.timeline(workflow.pk)),
+        "versions": _versions(workflow, drawn, decisions, attempts, sent, people["seen"]),
+    }
+
+
+def _versions(
+    workflow: Workflow,
+    drawn: dict[str, Any],
+    decisions: list[Decision],
+    attempts: list[ExecutionAttempt],
+    sent: list[Delivery],
+    seen: str,
+) -> dict[str, str]:
+    """A word for each live part that differs whenever the part would be drawn differently."""
+    state = f"{workflow.status}-{workflow.round}-{bool(workflow.held_at)}-{len(decisions)}"
+    tries = [(one.number, one.status, bool(one.late_report)) for one in attempts]
+    posts = [(str(one.pk), one.status, one.attempts, one.last_error) for one in sent]
+    return {
+        "state": state,
+        "decide": f"{state}-{drawn['hindrance']}",
+        "data": f"{state if drawn['editing'] else ''}-{workflow.decision}",
+        "run": f"{state}-{tries}",
+        "deliveries": f"{state}-{posts}",
+        "people": f"{state}-{seen}",
+        "events": str(workflow.event_seq),
+    }
+
+
+def _people(workflow: Workflow, user: User, decisions: list[Decision]) -> dict[str, Any]:
+    """Who is asked: those who answered first, then those who looked, then the others."""
+    named = decision_form.named(workflow.policy)
+    asked = accounts.approvers(workflow.team_id)
+    if named:
+        asked = [person for person in asked if str(person.pk) in named]
+    asked = [person for person in asked if person.pk != workflow.agent.owner_id] or asked
+    looked = set(
+        View.objects.filter(workflow=workflow, round=workflow.round).values_list("user", flat=True)
+    )
+    answers = {decision.user_id: decision for decision in decisions}
+    people = [
+        _person(person, user, answers.get(person.pk), person.pk in looked) for person in asked
+    ]
+    order = {"approved": 0, "modified": 0, "rejected": 0, "seen": 1, "asked": 2}
+    people.sort(key=lambda person: (order[person.state], not person.is_me, person.name))
+    return {
+        "shown": people[:PEOPLE_SHOWN],
+        "more": max(0, len(people) - PEOPLE_SHOWN),
+        "anyone": not named,
+        "seen": "".join(person.state[0] for person in people),
+    }
+
+
+def _person(person: User, user: User, answer: Decision | None, has_looked: bool) -> Person:
+    if answer:
+        says = Verdict(answer.verdict).label
+        return Person(str(person), str(answer.verdict), str(says), person.pk == user.pk)
+    state, says = ("seen", "Has seen it") if has_looked else ("asked", "Not seen yet")
+    return Person(str(person), state, says, person.pk == user.pk)
+
+
+def _outcome(workflow: Workflow) -> Outcome | None:
+    if workflow.is_open:
+        return None
+    sentence = outcome_sentence(workflow)
+    if workflow.status in TITLES:
+        tone, icon, title = TITLES[Status(workflow.status)]
+        who = f" by {workflow.responded_by}" if workflow.responded_by else ""
+        return Outcome(tone, icon, f"{title}{who}", sentence)
+    verb = Verdict(workflow.decision).label
+    who = f" by {workflow.responded_by}" if workflow.responded_by else " by silence"
+    return Outcome("ok", "check", f"{verb}{who}", sentence)
+
+
+def _changes(workflow: Workflow) -> list[diff.DiffRow]:
+    if workflow.decision != Verdict.MODIFIED:
+        return []
+    return diff.rows(workflow.action_data, workflow.response_data, schema=workflow.ui_schema)
+
+
+def _failure(workflow: Workflow) -> dict[str, str] | None:
+    error = workflow.error
+    if not error:
+        return None
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return {"code": str(error.get("code", "")), "message": error["message"]}
+    return {"code": "", "message": str(error)}
+
+
+def event_page(workflow: Workflow, seq: int) -> dict[str, Any] | None:
+    """One event with the complete state after it, or None where there is no such number."""
+    event = events.timeline(workflow.pk, after=seq - 1).filter(seq=seq).first()
+    if event is None:
+        return None
+    return {
+        "workflow": workflow,
+        "event": event,
+        "entry": timeline.entries([event])[0],
+        "data": forms.tree(event.data),
+        "state": forms.tree(event.state_snapshot),
+    }
+
+
+def has_viewed(workflow: Workflow, user_id: UUID) -> bool:
+    """Whether opening the page again would tell nothing new."""
+    return View.objects.filter(workflow=workflow, round=workflow.round, user_id=user_id).exists()

@@ -1,0 +1,249 @@
+"""What pages need from the floors below, in few queries, and only of the person's teams."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from dashboard.cursors import Cursor
+from dashboard.filters import Filters, HistoryFilters, InboxFilters
+from hitl.accounts.models import Agent, Membership, User
+from workflows import decision_form
+from workflows.models import ActionType, Decision, Risk, Status, Workflow
+
+PAGE = 50
+COUNT_LIMIT = 100
+AGENTS_OFFERED = TYPES_OFFERED = 200
+URGENT, SOON = dt.timedelta(minutes=10), dt.timedelta(hours=1)
+RISK_RANK = Case(
+    When(risk=Risk.HIGH, then=Value(0)),
+    When(risk=Risk.MEDIUM, then=Value(1)),
+    default=Value(2),
+    output_field=IntegerField(),
+)
+
+RowT = TypeVar("RowT")
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A person and the teams they belong to, read once a request."""
+
+    user: User
+    memberships: tuple[Membership, ...]
+
+    @property
+    def team_ids(self) -> list[UUID]:
+        """Teams whose requests the person may see."""
+        return [member.team_id for member in self.memberships]
+
+    @property
+    def deciding_ids(self) -> list[UUID]:
+        """Teams in which the person may decide."""
+        return [member.team_id for member in self.memberships if member.may_decide]
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many there are, counted no further than is worth it."""
+
+    total: int
+
+    def __str__(self) -> str:
+        return f"{COUNT_LIMIT}+" if self.total > COUNT_LIMIT else str(self.total)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One request in the inbox. `urgency` is over, urgent, soon or nothing."""
+
+    workflow: Workflow
+    facts: list[tuple[str, str]]
+    asked: str
+    urgency: str
+
+
+@dataclass(frozen=True)
+class Page(Generic[RowT]):
+    """Part of a list; `next` is where the following part begins, None at the end."""
+
+    rows: Sequence[RowT]
+    next: Cursor | None
+
+
+def circle(user: User) -> Circle:
+    """The person's teams and roles right now."""
+    return Circle(user, tuple(user.memberships.select_related("team").order_by("team__name")))
+
+
+# --- Inbox ---------------------------------------------------------------------------------------
+
+
+def waiting(who: Circle) -> QuerySet[Workflow]:
+    """Everything that waits for anybody in the person's teams."""
+    return Workflow.objects.filter(team_id__in=who.team_ids, status=Status.PENDING)
+
+
+def asking(who: Circle) -> QuerySet[Workflow]:
+    """What waits for this very person: may decide, is asked, has not answered yet.
+
+    The policy is canonical JSON text, so names in it can be looked for as text: quotes inside
+    values are escaped there and can imitate nothing.
+    """
+    named = Q(policy__contains=f'"{who.user.pk}"') | Q(policy__contains='"team":"approvers"')
+    answered = Decision.objects.filter(
+        workflow=OuterRef("pk"), round=OuterRef("round"), user=who.user
+    )
+    own = Q(agent__owner=who.user) & Q(policy__contains='"allowOwner":false')
+    return (
+        waiting(who)
+        .filter(named, team_id__in=who.deciding_ids)
+        .exclude(own)
+        .exclude(Exists(answered))
+    )
+
+
+def count(rows: QuerySet[Workflow]) -> Count:
+    """How many rows, without ever counting a big table."""
+    return Count(rows.order_by()[: COUNT_LIMIT + 1].count())
+
+
+def inbox(who: Circle, filters: InboxFilters) -> Page[Row]:
+    """Open requests by deadline, then risk."""
+    rows = waiting(who) if filters.show == "all" else asking(who)
+    if filters.risk:
+        rows = rows.filter(risk=filters.risk)
+    ranked: QuerySet[Any] = _narrowed(rows, who, filters).annotate(rank=RISK_RANK)
+    if filters.after:
+        ranked = _behind(ranked, filters.after)
+    found = list(
+        ranked.select_related("agent", "team").order_by("expires_at", "rank", "pk")[: PAGE + 1]
+    )
+    shown = found[:PAGE]
+    last = shown[-1] if len(found) > PAGE else None
+    cursor = Cursor(last.expires_at, last.rank, last.pk) if last else None
+    return Page(_rows(shown, who), cursor)
+
+
+def _behind(rows: QuerySet[Any], after: Cursor) -> QuerySet[Any]:
+    same = Q(expires_at=after.moment)
+    return rows.filter(
+        Q(expires_at__gt=after.moment)
+        | (same & Q(rank__gt=after.rank))
+        | (same & Q(rank=after.rank, pk__gt=after.id)),
+        expires_at__gte=after.moment,  # what an index can start from
+    )
+
+
+def _rows(workflows: list[Workflow], who: Circle) -> list[Row]:
+    people = _people(workflows)
+    now = timezone.now()
+    return [
+        Row(
+            workflow,
+            decision_form.highlights(workflow),
+            _asked(workflow, who.user, people),
+            urgency(workflow, now),
+        )
+        for workflow in workflows
+    ]
+
+
+def _people(workflows: Iterable[Workflow]) -> dict[str, User]:
+    """Everybody whom these requests name, by id."""
+    wanted = {id_ for workflow in workflows for id_ in decision_form.named(workflow.policy)}
+    return {str(user.pk): user for user in User.objects.filter(pk__in=wanted)} if wanted else {}
+
+
+def _asked(workflow: Workflow, user: User, people: dict[str, User]) -> str:
+    ids = decision_form.named(workflow.policy)
+    if not ids:
+        return f"any approver of {workflow.team.name}"
+    names = ["you"] if str(user.pk) in ids else []
+    names += [str(people[id_]) for id_ in ids if id_ in people and id_ != str(user.pk)]
+    if len(names) > 2:
+        return f"{names[0]} and {len(names) - 1} others"
+    return " and ".join(names)
+
+
+def urgency(workflow: Workflow, now: dt.datetime) -> str:
+    """How near the deadline is, as a word for the style sheet."""
+    left = workflow.expires_at - now
+    if left <= dt.timedelta():
+        return "over"
+    return "urgent" if left <= URGENT else "soon" if left <= SOON else ""
+
+
+# --- History -------------------------------------------------------------------------------------
+
+
+def history(who: Circle, filters: HistoryFilters) -> Page[Workflow]:
+    """Every request of the person's teams, newest first."""
+    rows = _narrowed(Workflow.objects.filter(team_id__in=who.team_ids), who, filters)
+    if filters.status:
+        rows = rows.filter(status=filters.status)
+    if filters.verdict:
+        rows = rows.filter(decision=filters.verdict)
+    if filters.since:
+        rows = rows.filter(created_at__gte=_midnight(filters.since))
+    if filters.until:
+        rows = rows.filter(created_at__lt=_midnight(filters.until) + dt.timedelta(days=1))
+    if filters.after:
+        place = filters.after
+        rows = rows.filter(
+            Q(created_at__lt=place.moment) | Q(created_at=place.moment, pk__lt=place.id),
+            created_at__lte=place.moment,
+        )
+    found = list(
+        rows.select_related("agent", "team", "responded_by").order_by("-created_at", "-pk")[
+            : PAGE + 1
+        ]
+    )
+    shown = found[:PAGE]
+    last = shown[-1] if len(found) > PAGE else None
+    return Page(shown, Cursor(last.created_at, 0, last.pk) if last else None)
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)
+
+
+# --- Both ----------------------------------------------------------------------------------------
+
+
+def _narrowed(rows: QuerySet[Workflow], who: Circle, filters: Filters) -> QuerySet[Workflow]:
+    if filters.team:
+        mine = [row.team_id for row in who.memberships if row.team.slug == filters.team]
+        rows = rows.filter(team_id__in=mine)
+    if filters.agent:
+        rows = rows.filter(agent_id=filters.agent)
+    if filters.type:
+        rows = rows.filter(action_type=filters.type)
+    return rows.filter(_matching(filters.q)) if filters.q else rows
+
+
+def _matching(text: str) -> Q:
+    found = (
+        Q(name__icontains=text) | Q(action_type__icontains=text) | Q(agent__name__icontains=text)
+    )
+    try:
+        return found | Q(pk=UUID(text))
+    except ValueError:
+        return found
+
+
+def agents(who: Circle) -> list[Agent]:
+    """Agents to choose from in a filter."""
+    rows = Agent.objects.filter(team_id__in=who.team_ids).order_by("name")
+    return list(rows[:AGENTS_OFFERED])
+
+
+def action_types(who: Circle, shown: Iterable[Workflow], chosen: str) -> list[str]:
+    """Action types to choose from: those the teams have described, and those on the page."""
+    described = ActionType.objects.filter(team_id__in=who.team_ids).values_list("name", flat=True)
+    names = {*described[:TYPES_OFFERED], *(row.action_type for row in shown), chosen}
+    return sorted(names - {""})

@@ -1,0 +1,114 @@
+"""Events as people read them: who did what, through which door. Names come from the log itself."""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from events.models import Event
+from events.types import EventType, Source
+from workflows.models import TimeoutAction, Verdict
+
+Says = tuple[str, str, str, str]  # tone, icon, sentence, quoted words
+
+VERDICTS = {
+    Verdict.APPROVED: ("ok", "check", "approved"),
+    Verdict.MODIFIED: ("ok", "edit", "approved with edits"),
+    Verdict.REJECTED: ("danger", "x", "rejected"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the timeline. `text` and `quote` may be an agent's words: show them honestly."""
+
+    seq: int
+    tone: str
+    icon: str
+    text: str
+    quote: str
+    source: Source
+    when: dt.datetime
+    type: str
+    data: Any
+
+
+def entries(events: Iterable[Event]) -> list[Entry]:
+    """The timeline of one request, in order."""
+    return [_entry(event) for event in events]
+
+
+def _entry(event: Event) -> Entry:
+    tone, icon, text, quote = _says(event)
+    return Entry(
+        seq=event.seq,
+        tone=tone,
+        icon=icon,
+        text=text,
+        quote=quote,
+        source=Source(event.source),
+        when=event.timestamp,
+        type=event.type,
+        data=event.data,
+    )
+
+
+def _says(event: Event) -> Says:
+    who, data = event.actor.get("name", ""), event.data
+    match EventType(event.type):
+        case EventType.WORKFLOW_CREATED:
+            return "info", "robot", f"{who} asked for approval", ""
+        case EventType.HUMAN_VIEWED if data.get("certain", True):
+            return "muted", "eye", f"{who} opened the request", ""
+        case EventType.HUMAN_VIEWED:
+            return "muted", "eye", f"The link sent to {who} was opened", ""
+        case EventType.HUMAN_RESPONDED:
+            return _answer(who, data)
+        case EventType.HUMAN_REFUSED:
+            return "warn", "ban", f"An answer by {who} was refused", str(data.get("reason", ""))
+        case EventType.DELIVERY_FAILED:
+            failed = f"Could not reach {data.get('recipient', '')}"
+            return "danger", "alert-circle", failed, str(data.get("error", ""))
+        case EventType.WORKFLOW_CANCELLED:
+            return "muted", "ban", f"{who} withdrew the request", str(data.get("reason", ""))
+        case type_ if type_.startswith("approval.sent."):
+            return "info", "send", f"Asked {data.get('recipient', '')}", ""
+        case type_:
+            return _machinery(type_, who, data)
+
+
+def _answer(who: str, data: dict[str, Any]) -> Says:
+    tone, icon, verb = VERDICTS[Verdict(data["decision"])]
+    return tone, icon, f"{who} {verb}", str(data.get("comment", ""))
+
+
+def _machinery(type_: EventType, who: str, data: dict[str, Any]) -> Says:
+    """What happens without anybody's answer: deadlines and carrying out."""
+    number = data.get("attempt", "")
+    problem = str((data.get("error") or {}).get("message", ""))
+    match type_:
+        case EventType.WORKFLOW_HELD:
+            return "warn", "player-pause", "The deadline passed; the request stays open", ""
+        case EventType.WORKFLOW_TIMEOUT if data.get("timeoutAction") == TimeoutAction.APPROVE:
+            return "ok", "hourglass", "Nobody answered in time, and silence approves", ""
+        case EventType.WORKFLOW_TIMEOUT:
+            return "muted", "hourglass", "Nobody answered in time", ""
+        case EventType.WORKFLOW_REJECTED:
+            return "danger", "circle-x", "The request was rejected; nothing ran", ""
+        case EventType.ACTION_EXECUTING:
+            executor = data.get("executor", who)
+            return "info", "player-play", f"{executor} started attempt {number}", ""
+        case EventType.ACTION_RETRYING:
+            return "warn", "refresh", f"Attempt {number} failed; another one follows", problem
+        case EventType.WORKFLOW_COMPLETED | EventType.WORKFLOW_FAILED if "settledBy" in data:
+            done = "completed" if type_ == EventType.WORKFLOW_COMPLETED else "failed"
+            tone = "ok" if done == "completed" else "danger"
+            return tone, "user", f"{who} settled the outcome: {done}", str(data.get("note", ""))
+        case EventType.WORKFLOW_COMPLETED:
+            return "ok", "circle-check", "The action was carried out", ""
+        case EventType.WORKFLOW_FAILED:
+            return "danger", "alert-circle", "The action failed", problem
+        case EventType.WORKFLOW_UNKNOWN:
+            return "violet", "help-circle", "Nobody knows whether the action happened", problem
+        case _:
+            return "muted", "info-circle", str(type_), ""

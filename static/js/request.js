@@ -1,0 +1,69 @@
+// Keeps one request current: fetches its parts when it changed and swaps those whose version differs.
+// What somebody is typing is left alone as long as the request still waits for an answer.
+import { merge } from "./merge.js";
+
+const TOGETHER = 100; // ms: one decision makes several events
+const page = document.getElementById("request");
+const announcer = document.getElementById("announcer");
+let timer = null;
+let running = false;
+let again = false;
+
+function soon() {
+  clearTimeout(timer);
+  timer = setTimeout(read, TOGETHER);
+}
+
+async function read() {
+  if (running) {
+    again = true;
+    return;
+  }
+  running = true;
+  try {
+    const response = await fetch(page.dataset.fragment, { cache: "no-store" });
+    if (response.redirected || response.status === 404) {
+      location.reload(); // logged out, or no longer a member: the server says which
+      return;
+    }
+    if (!response.ok) throw new Error(String(response.status));
+    take(new DOMParser().parseFromString(await response.text(), "text/html"));
+  } catch {
+    document.dispatchEvent(new CustomEvent("hitl:unreachable"));
+  } finally {
+    running = false;
+    if (again) {
+      again = false;
+      soon();
+    }
+  }
+}
+
+function take(fresh) {
+  for (const part of fresh.querySelectorAll("[data-part]")) {
+    const old = document.getElementById(part.id);
+    if (!old || old.dataset.version === part.dataset.version) continue;
+    if (old.dataset.news !== part.dataset.news && part.dataset.news) {
+      announcer.textContent = part.dataset.news;
+    }
+    const [was, is] = [old.querySelector("[data-keyed]"), part.querySelector("[data-keyed]")];
+    if (was && is) {
+      merge(was, is); // opened details stay open
+      old.dataset.version = part.dataset.version;
+    } else {
+      replace(old, part);
+    }
+  }
+}
+
+function replace(old, part) {
+  const hadFocus = old.contains(document.activeElement);
+  old.replaceWith(part);
+  if (hadFocus) document.getElementById("main").focus({ preventScroll: true });
+}
+
+document.addEventListener("hitl:changed", ({ detail }) => {
+  if (detail.workflow_id === page.dataset.workflow) soon();
+});
+document.addEventListener("hitl:resync", soon);
+document.addEventListener("hitl:logged-out", () => location.reload());

@@ -1,0 +1,258 @@
+"""What a person needs to decide, and how the answer comes in: shared by dashboard and mail pages.
+
+Everything shown as a fact is drawn from the stored data; the agent's own prose never is.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.http import QueryDict
+
+from events.types import Source
+from hitl.accounts import selectors as accounts
+from hitl.accounts.models import User
+from hitl.lib.errors import FieldError, HitlError, InvalidInput, NotFound
+from hitl.lib.text import one_line
+from workflows import diff, forms, json_schema, messages, policies, services
+from workflows.models import Executor, TimeoutAction, Verdict, Workflow
+from workflows.policies import Vote
+
+HIGHLIGHTS = 4
+VALUE_LIMIT = 80
+COMMENT_LIMIT = 5000
+FIELDS = "/responseData"  # where errors of the form's fields point to, as on the API
+# What the page itself posts beside the fields of the form.
+OWN_FIELDS = frozenset({"csrfmiddlewaretoken", "decision", "fingerprint", "comment", "step"})
+
+
+@dataclass(frozen=True)
+class Happening:
+    """What an approval sets off: who acts, and where to or by what means."""
+
+    by: str
+    actor: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Review:
+    """Edits before they are sent: the complete edited data and what it changes."""
+
+    data: Any
+    rows: list[diff.DiffRow]
+
+
+def context(
+    workflow: Workflow,
+    *,
+    user: User | None = None,
+    post: QueryDict | None = None,
+    error: HitlError | None = None,
+    editing: bool = False,
+) -> dict[str, Any]:
+    """What `templates/workflows/_*.html` draw.
+
+    `post` and `error` bring back what was sent and what is wrong with it. `editing` draws the form
+    with inputs; without it the same data is for reading. `hindrance` says why `user` cannot
+    decide, "" where nothing is in the way.
+    """
+    errors = error.errors if error else []
+    editing = editing and workflow.is_open and workflow.ui_schema is not None
+    form = _form(workflow, post if editing else None, errors)
+    return {
+        "workflow": workflow,
+        "happening": happening(workflow),
+        "form": form,
+        "tree": None if form else forms.tree(workflow.action_data),
+        "fingerprint": workflow.fingerprint,
+        "fingerprint_short": short(workflow.fingerprint),
+        "can_edit": form is not None and form.is_editable,
+        "editing": editing,
+        "silence": messages.SILENCE[TimeoutAction(workflow.timeout_action)],
+        "deceptive": messages.is_deceptive(workflow),
+        "hindrance": hindrance(workflow, user) if user else "",
+        "comment": post.get("comment", "") if post else "",
+        "comment_error": next((e.message for e in errors if e.pointer == "/comment"), ""),
+        "error": error,
+    }
+
+
+def _form(
+    workflow: Workflow, post: QueryDict | None, errors: list[FieldError]
+) -> forms.Form | None:
+    if workflow.ui_schema is None:
+        return None
+    placed = [
+        replace(error, pointer=error.pointer.removeprefix(FIELDS))
+        for error in errors
+        if error.pointer.startswith(FIELDS)
+    ]
+    submitted = dict(post.lists()) if post is not None else None
+    return forms.build(workflow.ui_schema, workflow.action_data, errors=placed, submitted=submitted)
+
+
+def short(fingerprint: str) -> str:
+    """Enough of a fingerprint to compare two at a glance."""
+    name, _, digest = fingerprint.partition(":")
+    return f"{name}:{digest[:12]}…" if digest else f"{name[:12]}…"
+
+
+def happening(workflow: Workflow) -> Happening:
+    """What an approval sets off, from the frozen plan and the data alone."""
+    plan = workflow.execution_plan
+    by, config = str(plan["by"]), plan.get("config", {})
+    if by == Executor.AGENT:
+        return Happening(by, workflow.agent.name, "")
+    if by == Executor.HTTP:
+        return Happening(by, "hitl", urlsplit(str(config.get("url", ""))).netloc)
+    if by == Executor.FUNCTION:
+        return Happening(by, "hitl", str(config.get("function", "")))
+    data = workflow.action_data if isinstance(workflow.action_data, dict) else {}
+    to = data.get("to", "")
+    return Happening(by, "hitl", ", ".join(map(str, to)) if isinstance(to, list) else str(to))
+
+
+def hindrance(workflow: Workflow, user: User) -> str:
+    """Why this person cannot decide now, for the page; the gate itself is `services.decide`."""
+    member = accounts.membership(workflow.team_id, user.pk)
+    if member is None:
+        return "You are not a member of the team this request belongs to."
+    if not member.may_decide:
+        return f"Your role in {workflow.team.name} is {member.role}: you may look only."
+    if workflow.agent.owner_id == user.pk and not workflow.policy.get("allowOwner"):
+        return "You own the agent that asks, so somebody else has to decide."
+    votes = list(workflow.decisions.filter(round=workflow.round))
+    if any(vote.user_id == user.pk for vote in votes):
+        return "You have answered. More answers are needed before anything happens."
+    if not policies.leaves_for(workflow.policy, _stage(workflow, votes), str(user.pk)):
+        return "This request asks other people; you are not one of them."
+    return ""
+
+
+def _stage(workflow: Workflow, rows: list[Any]) -> int:
+    votes = [
+        Vote(str(row.user_id), row.stage, row.verdict, frozenset(row.counts_for)) for row in rows
+    ]
+    return policies.current_stage(workflow.policy, votes) or 0
+
+
+def submit(
+    workflow_id: UUID,
+    *,
+    user: User,
+    post: QueryDict,
+    source: Source,
+    delivery_id: UUID | None = None,
+    strength: str = "session",
+) -> services.Decided:
+    """Decide as the posted form says; the one way from a page to `services.decide`.
+
+    Raises InvalidInput with pointers (/decision, /comment, or below /responseData for fields) and
+    everything `services.decide` raises.
+    """
+    verdict = _verdict(post)
+    comment = _comment(post, verdict)
+    edited = None
+    if verdict == Verdict.MODIFIED:
+        edited = review(_get(workflow_id), post).data
+    return services.decide(
+        workflow_id,
+        user=user,
+        verdict=verdict,
+        fingerprint=post.get("fingerprint", ""),
+        source=source,
+        comment=comment,
+        response_data=edited,
+        delivery_id=delivery_id,
+        strength=strength,
+    )
+
+
+def review(workflow: Workflow, post: QueryDict) -> Review:
+    """Read and check the posted fields without deciding. Raises InvalidInput."""
+    if workflow.ui_schema is None:
+        raise InvalidInput("This request has no form, so its data cannot be edited.")
+    _comment(post, Verdict.MODIFIED)
+    try:
+        data = forms.parse(workflow.ui_schema, workflow.action_data, dict(post.lists()))
+        json_schema.check_edit(workflow.ui_schema, workflow.action_data, data)
+    except InvalidInput as error:
+        raise _below_fields(error) from None
+    return Review(data, diff.rows(workflow.action_data, data, schema=workflow.ui_schema))
+
+
+def _below_fields(error: InvalidInput) -> InvalidInput:
+    """The data may have a field called `comment`: tell its errors from those of our own."""
+    placed = [replace(one, pointer=FIELDS + one.pointer) for one in error.errors]
+    return InvalidInput(error.detail, placed)
+
+
+def carried(post: QueryDict) -> list[tuple[str, str]]:
+    """The posted fields of the form, to be posted again after the person has seen the changes."""
+    return [
+        (name, value) for name in post if name not in OWN_FIELDS for value in post.getlist(name)
+    ]
+
+
+def _get(workflow_id: UUID) -> Workflow:
+    workflow = Workflow.objects.filter(pk=workflow_id).first()
+    if workflow is None:
+        raise NotFound("There is no such workflow.")
+    return workflow
+
+
+def _verdict(post: QueryDict) -> Verdict:
+    try:
+        return Verdict(post.get("decision", ""))
+    except ValueError:
+        message = "Choose to approve or to reject."
+        raise InvalidInput(message, [FieldError("/decision", message)]) from None
+
+
+def _comment(post: QueryDict, verdict: Verdict) -> str:
+    comment = post.get("comment", "").strip()
+    message = ""
+    if verdict == Verdict.REJECTED and not comment:
+        message = "Say why, so that the agent can do better."
+    elif len(comment) > COMMENT_LIMIT:
+        message = f"At most {COMMENT_LIMIT} characters, please."
+    elif "\0" in comment:
+        message = "The comment holds a character that cannot be stored."
+    if message:
+        raise InvalidInput(message, [FieldError("/comment", message)])
+    return comment
+
+
+def highlights(workflow: Workflow) -> list[tuple[str, str]]:
+    """The first few plain values of the data, labelled: what a row in a list says."""
+    data = workflow.action_data
+    if not isinstance(data, dict):
+        return []
+    schema = workflow.ui_schema or {}
+    fields = schema.get("properties", {})
+    names = dict.fromkeys([*schema.get("x-order", ()), *data])
+    plain = (name for name in names if isinstance(data.get(name), str | int | float) and data[name])
+    return [
+        (one_line(str(fields.get(name, {}).get("title") or name), 40), _brief(data[name]))
+        for name, _ in zip(plain, range(HIGHLIGHTS), strict=False)
+    ]
+
+
+def _brief(value: Any) -> str:
+    return "yes" if value is True else one_line(str(value), VALUE_LIMIT)
+
+
+def named(policy: dict[str, Any]) -> list[str]:
+    """Ids of the people the policy names, in order; empty where it asks by role."""
+    found: list[str] = []
+
+    def walk(need: dict[str, Any]) -> None:
+        found.extend(need.get("who", {}).get("users", ()))
+        for part in need.get("allOf") or need.get("anyOf") or ():
+            walk(part)
+
+    for stage in policy["stages"]:
+        walk(stage["need"])
+    return list(dict.fromkeys(found))
