@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from email.message import EmailMessage
-from typing import Any, cast
+from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -66,20 +66,26 @@ class MailServer:
         if self.does.endswith("-recipient"):
             return self._answer()
         if self.does == "hang-up":
-            server.transport.abort()
+            _hang_up(server)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         if self.does in ("refuse-data", "busy-data"):
             return self._answer()
-        parsed = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
-        self.accepted.append(cast(EmailMessage, parsed))
+        assert isinstance(envelope.content, bytes)
+        parsed = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        self.accepted.append(parsed)
         if self.does == "drop-after-data":
-            server.transport.abort()
+            _hang_up(server)
         if self.does == "hang-after-data":
             await asyncio.sleep(STALL_SECONDS)
         return "250 OK"
+
+
+def _hang_up(server: SMTP) -> None:
+    assert isinstance(server.transport, asyncio.Transport)
+    server.transport.abort()
 
 
 @contextlib.contextmanager

@@ -1,14 +1,12 @@
 """System checks name half-configured channels."""
 
-from typing import ClassVar
-
 import pytest
 from django.core.checks import run_checks
 from pytest_django import Settings
 
 from deliveries import checks
 from deliveries.channels import CHANNELS
-from deliveries.channels.email import EmailChannel
+from deliveries.channels.base import Channel
 
 WHOLE = {
     "SANDBOX": False,
@@ -67,9 +65,9 @@ def test_mail_server_on_this_machine_is_for_trying_out(whole: Settings) -> None:
     assert ids() == set()
 
 
-class Pager(EmailChannel):
-    name = "pager"
-    settings: ClassVar[tuple[str, ...]] = ("PAGER_ACCOUNT", "PAGER_TOKEN")
+class Pager(Channel):
+    name, label, contact_kind = "pager", "Pager", "phone"
+    settings = ("PAGER_ACCOUNT", "PAGER_TOKEN")
 
 
 def test_channel_configured_by_halves_names_what_is_missing(

@@ -71,7 +71,7 @@ def html(**changes: object) -> str:
 
 
 def text(**changes: object) -> str:
-    return compose(make_message(**changes), to="ann@example.com", key=KEY, link=LINK).body
+    return str(compose(make_message(**changes), to="ann@example.com", key=KEY, link=LINK).body)
 
 
 class Reader(HTMLParser):
