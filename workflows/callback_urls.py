@@ -1,5 +1,10 @@
 """Where links in messages and posts of channels come back to."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from workflows import callbacks
+
+urlpatterns = [
+    path("l/<str:token>/", callbacks.open_link, name="open-link"),
+    path("respond/<uuid:delivery_id>/", callbacks.respond, name="respond"),
+]

@@ -1,0 +1,170 @@
+"""Who stands before a link's page: the holder of a personal link, or the same person logged in.
+
+The token of a link is seen once, in `/l/<token>/`; from then on a signed cookie, scoped to the one
+page, stands for it. A link is worth no more than the membership it was sent under.
+"""
+
+import ipaddress
+import logging
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.core import signing
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from deliveries import selectors as deliveries
+from deliveries.models import Delivery, DeliveryToken
+from hitl.accounts import selectors as accounts
+from hitl.accounts.models import Membership, Team, User
+from hitl.lib.errors import Forbidden
+from workflows.models import Risk, Workflow
+
+logger = logging.getLogger(__name__)
+
+COOKIE = "hitl_link"
+HOLD_SECONDS = 3600
+MISSES_A_MINUTE = 20
+_COOKIE_SALT, _PAGE_SALT = "workflows.links.cookie", "workflows.links.page"
+# The highest risk a link alone may decide; high always asks to log in.
+_BY_LINK: dict[str, frozenset[str]] = {
+    Team.LinkDecisions.OFF: frozenset(),
+    Team.LinkDecisions.LOW: frozenset({Risk.LOW}),
+    Team.LinkDecisions.MEDIUM: frozenset({Risk.LOW, Risk.MEDIUM}),
+}
+
+
+class NoLink(Forbidden):
+    """Neither the link's cookie nor a session of its receiver; says nothing about the delivery."""
+
+    code = "no-link"
+    title = "This page opens from a message"
+
+
+class SomebodyElse(Forbidden):
+    """The browser is logged in as another person than the link was sent to."""
+
+    code = "somebody-else"
+    title = "This link was sent to somebody else"
+
+
+class LinkVoid(Forbidden):
+    """The receiver's place in the team has changed since the link was sent."""
+
+    code = "link-void"
+    title = "This link is no longer valid"
+
+
+class NotFromPage(Forbidden):
+    """The form was not drawn by us for this person and this data, or long ago."""
+
+    code = "not-from-page"
+    title = "Please look again"
+
+
+class LoginNeeded(Forbidden):
+    """The link shows the request, but is not enough to decide it."""
+
+    code = "login-needed"
+    title = "Log in to decide"
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """The person before the page. `strength` is `session` when logged in, else `link`."""
+
+    delivery: Delivery
+    user: User
+    membership: Membership
+    strength: str
+
+    def may_decide(self, workflow: Workflow) -> bool:
+        """Whether this proof of identity is enough for the request's risk."""
+        allowed = _BY_LINK.get(workflow.team.link_decisions, frozenset())
+        return self.strength == "session" or workflow.risk in allowed
+
+
+def hand_over(response: HttpResponse, link: DeliveryToken) -> None:
+    """Let a short-lived cookie stand for the token, on the one page of this delivery."""
+    response.set_cookie(
+        COOKIE,
+        signing.dumps(link.pk, salt=_COOKIE_SALT),
+        max_age=HOLD_SECONDS,
+        path=reverse("respond", args=[link.delivery_id]),
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",  # Strict would be withheld on the way from a mail reader
+    )
+
+
+def visitor(request: HttpRequest, delivery_id: UUID) -> Visitor:
+    """Who is asking for this delivery's page. Raises NoLink, SomebodyElse or LinkVoid."""
+    link = _held(request, delivery_id)
+    person = request.user if isinstance(request.user, User) else None
+    delivery = link.delivery if link else deliveries.get(delivery_id) if person else None
+    if delivery is None or delivery.user is None or (person != delivery.user and not link):
+        raise NoLink("Open the link in your message again, or log in to the dashboard.")
+    if person not in (None, delivery.user):
+        raise SomebodyElse(f"You are logged in as {person}. Nothing has been decided.")
+    membership = accounts.membership(delivery.team_id, delivery.user.pk)
+    if membership is None:
+        raise LinkVoid(f"You are no longer a member of the team {delivery.team.name}.")
+    if person is None and link and link.created_at < membership.created_at:
+        raise LinkVoid("Your place in the team has changed since this message was sent: log in.")
+    return Visitor(delivery, delivery.user, membership, "session" if person else "link")
+
+
+def _held(request: HttpRequest, delivery_id: UUID) -> DeliveryToken | None:
+    try:
+        link_id = signing.loads(
+            request.COOKIES.get(COOKIE, ""), salt=_COOKIE_SALT, max_age=HOLD_SECONDS
+        )
+    except signing.BadSignature:
+        return None
+    return deliveries.link_by_id(link_id, delivery_id=delivery_id)
+
+
+def page_nonce(visitor: Visitor, fingerprint: str) -> str:
+    """What a form must bring back: that this person saw this data on this delivery's page."""
+    return signing.dumps(_seen(visitor, fingerprint), salt=_PAGE_SALT)
+
+
+def check_nonce(nonce: str, visitor: Visitor, fingerprint: str) -> None:
+    """Raise NotFromPage unless we drew the form, for this person and data, not too long ago."""
+    try:
+        seen = signing.loads(nonce, salt=_PAGE_SALT, max_age=2 * HOLD_SECONDS)
+    except signing.BadSignature:
+        seen = None
+    if seen != _seen(visitor, fingerprint):
+        raise NotFromPage("Nothing was sent: open the page again and decide on what it shows.")
+
+
+def _seen(visitor: Visitor, fingerprint: str) -> list[str]:
+    return [str(visitor.delivery.pk), str(visitor.user.pk), fingerprint]
+
+
+def too_many_misses(request: HttpRequest) -> bool:
+    """Count one unknown token; True when this address has tried too many within a minute.
+
+    Only misses are counted, so nobody can lock out the holder of a real link. Without the cache
+    nothing is limited: a token cannot be guessed anyway.
+    """
+    key = f"link-misses:{_network(request.META.get('REMOTE_ADDR', ''))}"
+    try:
+        cache.add(key, 0, timeout=60)
+        return cache.incr(key) > MISSES_A_MINUTE
+    except Exception:
+        # A cache that is down raises its client's own errors; a key that just ran out, ValueError.
+        logger.warning("misses are not counted", exc_info=True)
+        return False
+
+
+def _network(address: str) -> str:
+    """The address, for IPv6 its /64: one household has 2^64 of them."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
