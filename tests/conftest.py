@@ -1,5 +1,6 @@
 """The cast: a team with an approver, a colleague, a manager and a viewer; a stranger; an agent."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -8,9 +9,19 @@ from django.db import connection
 from pytest_django import DjangoDbBlocker
 
 from events import postgres
+from hitl.accounts import keys
 from hitl.accounts.models import Agent, Role, Team, User
 from hitl.accounts.services import add_member, issue_key
 from tests.accounts.factories import AgentFactory, TeamFactory, UserFactory
+
+
+_RANDOM = re.compile(rf"{keys.PREFIX}\w|[0-9a-f]{{8}}-[0-9a-f]{{4}}-", re.IGNORECASE)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name random and endless values after their argument: workers must agree on the names."""
+    random = isinstance(val, str) and (len(val) > 60 or _RANDOM.search(val) is not None)
+    return argname if random else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
