@@ -14,7 +14,6 @@ from hitl.accounts.models import Agent, Role, Team, User
 from hitl.accounts.services import add_member, issue_key
 from tests.accounts.factories import AgentFactory, TeamFactory, UserFactory
 
-
 _RANDOM = re.compile(rf"{keys.PREFIX}\w|[0-9a-f]{{8}}-[0-9a-f]{{4}}-", re.IGNORECASE)
 
 
