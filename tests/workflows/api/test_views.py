@@ -14,14 +14,19 @@ from hitl.accounts.models import Agent, Role, User
 from hitl.accounts.services import add_member
 from hitl.lib import canonical
 from tests.accounts.factories import AgentFactory, UserFactory
-from tests.workflows.api.conftest import (
+from tests.workflows.api.callers import (
     REFUND,
     REFUND_FORM,
     REQUEST,
     WORKFLOWS,
     Caller,
+    approved,
     as_agent,
     as_user,
+    code,
+    decide,
+    lose,
+    places,
 )
 from tests.workflows.factories import ActionTypeFactory
 from workflows.models import Status, Workflow
@@ -33,14 +38,6 @@ WIRE_FIELDS = {
     "metadata", "round", "fingerprint", "approvedFingerprint", "risk", "reason", "url",
     "execution", "createdAt", "updatedAt",
 }  # fmt: skip
-
-
-def code(answer: Any) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
-
-
-def places(answer: Any) -> list[str]:
-    return [error["pointer"] for error in answer.json()["errors"]]
 
 
 class TestCreate:
@@ -628,30 +625,3 @@ def test_guest_without_a_team_sees_nothing(bot: Caller) -> None:
     workflow = bot.create()
     guest = as_user(UserFactory())
     assert code(guest.get(f"{WORKFLOWS}/{workflow['workflowId']}")) == (404, "not-found")
-
-
-# --- steps ---------------------------------------------------------------------------------------
-
-
-def decide(
-    caller: Caller, workflow: dict[str, Any], decision: str = "approved", **changes: Any
-) -> Any:
-    body = {"decision": decision, "fingerprint": workflow["fingerprint"]} | changes
-    return caller.post(f"{WORKFLOWS}/{workflow['workflowId']}/decide", body)
-
-
-def approved(bot: Caller, ann: Caller) -> str:
-    """An approved request; returns the path of its execution."""
-    workflow = bot.create()
-    assert decide(ann, workflow).status_code == 200
-    return f"{WORKFLOWS}/{workflow['workflowId']}/execution"
-
-
-def lose(bot: Caller, path: str) -> None:
-    """Start the execution, then let its lease run out."""
-    from workflows import executions
-    from workflows.models import ExecutionAttempt
-
-    bot.post(f"{path}/execution/start")
-    ExecutionAttempt.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
-    assert executions.lapse(ExecutionAttempt.objects.get().pk)
