@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import admin as auth_admin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django_celery_beat import admin as beat_admin
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -31,6 +31,19 @@ admin.site.unregister(
 @admin.register(Group)
 class GroupAdmin(auth_admin.GroupAdmin, Admin):
     """What staff who are no superusers may do in this admin."""
+
+    filter_horizontal = ()
+    autocomplete_fields = ("permissions",)
+
+
+@admin.register(Permission)
+class PermissionAdmin(ReadOnlyAdmin):
+    """What there is to be allowed; looked up by the page of a group."""
+
+    list_display = ("name", "content_type", "codename")
+    list_filter = ("content_type",)
+    list_select_related = ("content_type",)
+    search_fields = ("name", "codename", "content_type__model")
 
 
 class TaskSelect(UnfoldAdminSelectWidget, beat_admin.TaskSelectWidget):

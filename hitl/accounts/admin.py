@@ -28,7 +28,7 @@ from hitl.admin_tools import (
     person,
 )
 
-POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
+POWERS = ("is_staff", "is_superuser", "groups")
 
 
 class MembershipInline(TabularInline):
@@ -60,7 +60,8 @@ class UserAdmin(DjangoUserAdmin, Admin):  # type: ignore[type-arg]  # generic in
     search_fields = ("email", "name", "contact_points__address")
     ordering = ("email",)
     readonly_fields = ("id", "last_login", "date_joined")
-    filter_horizontal = ("groups", "user_permissions")
+    filter_horizontal = ()
+    autocomplete_fields = ("groups",)
     inlines = (MembershipInline, ContactPointInline)
     fieldsets = (
         (None, {"fields": ("email", "name", "password", "is_active")}),
