@@ -13,6 +13,7 @@ from unfold.decorators import action, display
 from deliveries import services, tasks
 from deliveries.models import Delivery, SandboxMessage
 from hitl.admin_tools import ReadOnlyAdmin, change_url, gone, json_block, link
+from hitl.lib.errors import HitlError
 
 STATUS_LABELS = {
     "Pending": "info",
@@ -21,7 +22,6 @@ STATUS_LABELS = {
     "Failed": "danger",
     "Cancelled": "",
 }
-AGAIN = (Delivery.Status.FAILED, Delivery.Status.PENDING)
 
 
 @admin.register(Delivery)
@@ -86,37 +86,32 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Send again", permissions=["send"])
     def send_selected_again(self, request: HttpRequest, rows: QuerySet[Delivery]) -> None:
-        """Make the failed and waiting ones of the selection due at once."""
-        due = list(rows.filter(status__in=AGAIN))
-        for delivery in due:
-            _send_again(delivery)
-        left = rows.count() - len(due)
-        messages.success(request, f"{len(due)} on their way again.")
-        if left:
-            messages.warning(request, f"{left} left alone: sent already, or not wanted any more.")
+        """Make the ones due that can be sent again, and say why for each that cannot."""
+        for delivery in rows:
+            self._again(request, delivery)
 
     @action(description="Send again", icon="send", permissions=["send"])
     def send_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask once, then make it due if it failed or waits for its next attempt."""
+        """Ask once, then make it due if it can be sent again."""
         delivery = self.get_object(request, object_id)
         if delivery is None:
             return gone(self, request, object_id)
-        if delivery.status not in AGAIN:
-            messages.warning(request, "It was sent already, or nobody needs it any more.")
-        elif request.method != "POST":
+        if request.method != "POST":
             page = {"title": "Send this message again?", "button": "Send again"}
             return self.confirm(request, delivery, forms.Form(), **page)
-        else:
-            _send_again(delivery)
-            self.log_change(request, delivery, "Sent again.")
-            messages.success(request, "On its way again.")
+        self._again(request, delivery)
         return HttpResponseRedirect(change_url(delivery))
 
-
-def _send_again(delivery: Delivery) -> None:
-    services.retry_now(delivery.pk)
-    # Without a broker the sweep finds the row a few seconds later.
-    transaction.on_commit(lambda: tasks.send_delivery.delay(str(delivery.pk)), robust=True)
+    def _again(self, request: HttpRequest, delivery: Delivery) -> None:
+        try:
+            services.retry_now(delivery.pk)
+        except HitlError as error:
+            messages.warning(request, f"{delivery.recipient}: {error}")
+            return
+        # Without a broker the sweep finds the row a few seconds later.
+        transaction.on_commit(lambda: tasks.send_delivery.delay(str(delivery.pk)), robust=True)
+        self.log_change(request, delivery, "Sent again.")
+        messages.success(request, f"{delivery.recipient}: on its way again.")
 
 
 @admin.register(SandboxMessage)
