@@ -50,6 +50,15 @@ def test_there_are_rows_exactly_when_there_is_a_difference(old: Any, new: Any) -
     assert bool(diff.patch(old, new)) == differs
 
 
+@pytest.mark.parametrize("operations", [[], [{"op": "remove", "path": "/nowhere"}]])
+def test_a_patch_that_does_not_hold_is_replaced_by_the_whole(
+    operations: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = jsonpatch.JsonPatch(operations)
+    monkeypatch.setattr(jsonpatch, "make_patch", lambda _old, _new: wrong)
+    assert diff.patch({"a": 1}, {"a": 2}) == [{"op": "replace", "path": "", "value": {"a": 2}}]
+
+
 def only(old: Any, new: Any) -> diff.DiffRow:
     """The single row of a difference."""
     (row,) = diff.rows(old, new)

@@ -458,6 +458,13 @@ def test_each_value_gets_the_control_that_leaves_it_alone(
     assert (field.widget, field.input_type) == (widget, input_type)
 
 
+def test_options_that_compare_equal_in_python_are_told_apart() -> None:
+    field = field_of(one(enum=[1, True, "1"]), {"a": True}, "/a")
+    assert [choice.value for choice in field.choices if choice.is_selected] == ["1"]
+    some = field_of(one(type="array", items={"enum": [0, False]}), {"a": [False]}, "/a")
+    assert [choice.is_selected for choice in some.choices] == [False, True]
+
+
 def test_a_field_says_what_it_is_and_what_it_takes() -> None:
     schema = required(
         type="integer", title="Amount", description="In\neuros", minimum=0, maximum=500, default=10
@@ -683,6 +690,12 @@ def _count(rows: tuple[Any, ...]) -> int:
 def test_a_long_list_in_front_does_not_push_later_fields_out() -> None:
     padded = {"a": [{"pad": ["x"] * 90}] * 90, "amount": 1_000_000}
     assert [row.label for row in tree(padded).rows] == ["a", "amount"]
+
+
+def test_a_crowd_on_either_side_does_not_push_a_nearer_field_out() -> None:
+    crowd = [["x"] * 90] * 90
+    (_, middle, _) = tree({"a": crowd, "b": {"amount": 1}, "c": crowd}).rows
+    assert [row.label for row in middle.children] == ["amount"]
 
 
 def test_a_tree_shows_what_hides() -> None:

@@ -293,6 +293,7 @@ def endless(start: bytes, piece: bytes) -> Callable[[socket.socket], None]:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         endless(b"HTTP/1.1 200 OK\r\n", b"X-More: " + b"y" * 1000 + b"\r\n"),
         endless(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 1000),
+        b"HTTP/1.1 200 OK\r\n" + 50 * (b"X: " + b"y" * 50_000 + b"\r\n") + b"\r\n",
         endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
         endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
     ],
