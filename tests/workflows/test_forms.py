@@ -527,6 +527,22 @@ def test_hidden_characters_are_raw_in_the_input_and_visible_beside_it() -> None:
     assert blob.value == '{\n  "k": "\\u202e\\udb40\\udc41"\n}'
 
 
+@pytest.mark.parametrize(
+    ("keywords", "original"),
+    [
+        ({"type": "array", "items": {"type": "string"}}, ["ok", "p\u0430ypal"]),
+        ({"type": "array", "items": {"type": "string"}}, ["a\u200bb"]),
+        ({"type": "object"}, {"k": [{"de\u200bep": 1}]}),
+        ({"type": "object", "readOnly": True}, {"k": "\u202e"}),
+        ({"enum": ["a\u202e", "b"]}, "a\u202e"),
+    ],
+)
+def test_deception_inside_of_a_value_is_warned_about(
+    keywords: dict[str, Any], original: Any
+) -> None:
+    assert field_of(one(**keywords), {"a": original}, "/a").is_deceptive
+
+
 def test_groups_lists_and_what_is_beside_the_schema_have_their_place() -> None:
     data = {"home": {"city": "Rome", "note": "n"}, "rows": [{"n": 1}], "other": [1, 2]}
     form = build(normal(NESTED), data)

@@ -1,7 +1,7 @@
 """A schema and data → the form as plain dataclasses, with errors and answers put in place."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hitl.lib.errors import FieldError
@@ -114,7 +114,7 @@ class _Drawer:
             "is_set": leaf.original is not ABSENT,
             "is_null": leaf.original is None,
             "original": shown,
-            "is_deceptive": isinstance(leaf.original, str) and has_deceptive(leaf.original),
+            "is_deceptive": any(has_deceptive(text) for text in _texts(leaf.original)),
         }
         if leaf.kind == "shown":
             inside = leaf.original if isinstance(leaf.original, dict | list) else None
@@ -158,6 +158,16 @@ def _original(leaf: Leaf) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return number_text(value)
     return "" if leaf.kind == "shown" and isinstance(value, dict | list) else json_text(value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        yield from (text for child in value.values() for text in _texts(child))
+    elif isinstance(value, list):
+        yield from (text for child in value for text in _texts(child))
 
 
 def _is_demanded(leaf: Leaf) -> bool:
