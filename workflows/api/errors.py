@@ -124,11 +124,12 @@ class Problem:
     errors: list[FieldError] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     workflow_status: str = ""
-    status: int = 0  # 0: the code's own
+    status: int = 0  # 0: as the list has it
+    title: str = ""  # for codes that are not on the list: those of other surfaces
 
     def document(self, *, path: str, request_id: str) -> dict[str, Any]:
         """The members of RFC 9457 and our extensions; `instance` is left out where too long."""
-        kind = PROBLEMS[self.code]
+        kind = PROBLEMS.get(self.code) or Kind(self.status, self.title, "")
         content: dict[str, Any] = {
             "type": TYPE.format(self.code),
             "title": kind.title,
@@ -199,7 +200,9 @@ def from_exception(error: Exception) -> Problem:
     """The problem that says what this exception means to a client; nothing internal leaks."""
     match error:
         case HitlError():
-            return Problem(error.code, error.detail, error.errors)
+            return Problem(
+                error.code, error.detail, error.errors, status=error.status, title=error.title
+            )
         case exceptions.ValidationError():
             return from_fields(list(field_errors(error.detail)))
         case exceptions.APIException():

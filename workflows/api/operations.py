@@ -76,7 +76,7 @@ def operation(**declaration: Any) -> Callable[[Handler], Handler]:
 class Endpoint(APIView):
     """A path of the API. `params` are the validated query parameters."""
 
-    metadata_class = None
+    http_method_names = ("get", "post", "head")  # no OPTIONS: the document tells more
     params: dict[str, Any]
 
     @property
@@ -118,7 +118,11 @@ class Endpoint(APIView):
 
     def get_permissions(self) -> Sequence[Any]:
         operation = self.operation
-        return [operation.permission()] if operation else super().get_permissions()
+        if operation is not None:
+            return [operation.permission()]
+        # Nothing is declared: a method that is not there is a 405 for everybody.
+        is_there = hasattr(self, (self.request.method or "").lower())
+        return super().get_permissions() if is_there else []
 
     def read_body(self) -> Any:
         """The validated input serializer. Raises what makes a 400, 413 or 415."""

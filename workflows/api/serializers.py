@@ -12,7 +12,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from events.models import Event
-from events.types import EventType, Source
+from events.types import EventType, approval_sent
 from hitl.accounts.models import User
 from hitl.lib.errors import InvalidInput
 from hitl.lib.urls import absolute
@@ -304,7 +304,7 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
             return None
         return responder(person, with_email=isinstance(self.context.get("caller"), User))
 
-    @extend_schema_field(serializers.ChoiceField(choices=Source.choices, allow_null=True))
+    @extend_schema_field(serializers.ChoiceField(choices=doors(), allow_null=True))
     def get_respondedVia(self, workflow: Workflow) -> str | None:
         return workflow.responded_via or None
 
@@ -385,12 +385,12 @@ class EventSerializer(serializers.Serializer[Event]):
     """One fact, with the complete state after it."""
 
     seq = serializers.IntegerField(help_text="1, 2, 3 … without gaps within a workflow.")
-    type = serializers.ChoiceField(choices=[(name, name) for name in EventType.values])
+    type = serializers.ChoiceField(choices=[(name, name) for name in event_types()])
     timestamp = serializers.DateTimeField()
     round = serializers.IntegerField()
     status = serializers.ChoiceField(choices=Status.choices)
     actor = ActorSerializer()
-    source = serializers.ChoiceField(choices=Source.choices)  # type: ignore[assignment]
+    source = serializers.ChoiceField(choices=doors())  # type: ignore[assignment]
     data = Object()  # type: ignore[assignment]
     stateSnapshot = Object(source="state_snapshot")
     previousHash = serializers.CharField(source="previous_hash")
