@@ -1,7 +1,7 @@
 """Paths of the pages."""
 
 from django.contrib.auth import views as auth
-from django.urls import path, reverse_lazy
+from django.urls import include, path, reverse_lazy
 
 from dashboard import views
 
@@ -20,6 +20,7 @@ urlpatterns = [
         views.send_again,
         name="send-again",
     ),
+    path("sandbox/", include("dashboard.sandbox_urls")),
     path(
         "login/",
         auth.LoginView.as_view(
