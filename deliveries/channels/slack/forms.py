@@ -169,10 +169,17 @@ def _select(field: FormField, action_id: str) -> StaticSelectElement | None:
 
 def _option(value: str, label: str) -> Option | None:
     """Values are percent-encoded: Slack hands some characters back as entities."""
-    encoded = "=" + quote(value, safe="", errors="surrogatepass")
-    if len(encoded) > OPTION_VALUE_LIMIT:
+    encoded = _encoded(value)
+    if encoded is None or len(encoded) >= OPTION_VALUE_LIMIT:
         return None
-    return Option(text=wording.plain(wording.line(label, 75, "(empty)")), value=encoded)
+    return Option(text=wording.plain(wording.line(label, 75, "(empty)")), value=f"={encoded}")
+
+
+def _encoded(text: str) -> str | None:
+    try:
+        return quote(text)
+    except UnicodeEncodeError:  # half a character, which UTF-8 cannot carry
+        return None
 
 
 def _checkbox(field: FormField, action_id: str) -> CheckboxesElement | None:
@@ -191,8 +198,8 @@ def _checkbox(field: FormField, action_id: str) -> CheckboxesElement | None:
 
 def _ids(number: int, name: str) -> tuple[str, str] | None:
     """A block id and an action id that together carry the name, or None for endless names."""
-    encoded = quote(name, safe="/", errors="surrogatepass")
-    if len(encoded) > 2 * _ID_PART:
+    encoded = _encoded(name)
+    if encoded is None or len(encoded) > 2 * _ID_PART:
         return None
     return f"f{number}:{encoded[:_ID_PART]}", f"v:{encoded[_ID_PART:]}"
 
@@ -217,7 +224,7 @@ def read(view: dict[str, Any]) -> Filled:
         if block_id == COMMENT:
             comment = "".join(_given(state))
         elif (found := _FIELD.fullmatch(block_id)) and action_id.startswith("v:"):
-            name = unquote(found[1] + action_id.removeprefix("v:"), errors="surrogatepass")
+            name = unquote(found[1] + action_id.removeprefix("v:"))
             values[name] = _given(state)
     return Filled(
         name=str(view.get("callback_id")),
@@ -265,7 +272,7 @@ def _decoded(option: Any) -> str | None:
     value = option.get("value") if isinstance(option, dict) else None
     if not isinstance(value, str) or not value.startswith("="):
         return None
-    return unquote(value[1:], errors="surrogatepass")
+    return unquote(value[1:])
 
 
 def errors(view: dict[str, Any], problem: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ def clip(text: str, limit: int) -> str:
     """At most `limit` of `measure`, telling how much is missing (in short texts just that)."""
     if measure(text) <= limit:
         return text
-    if limit < 2 * _NOTE_ROOM:
+    if limit < 4 * _NOTE_ROOM:
         return _prefix(text, limit - 1) + "…"
     head = _prefix(text, limit - _NOTE_ROOM)
     return f"{head}… ({len(text) - len(head)} more characters)"

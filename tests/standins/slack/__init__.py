@@ -3,6 +3,7 @@
 Written from Slack's published protocol and sharing no code with the channel that it tests.
 """
 
+from tests.standins.slack import block_kit
 from tests.standins.slack.posts import Post, click, close, sign, submit, tampered
 from tests.standins.slack.server import SlackServer, slack_server
 from tests.standins.slack.sockets import SocketServer, socket_server
@@ -16,6 +17,7 @@ __all__ = (
     "SocketServer",
     "View",
     "Workspace",
+    "block_kit",
     "click",
     "close",
     "sign",

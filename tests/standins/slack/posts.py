@@ -57,14 +57,14 @@ def headers_for(body: bytes, secret: str, *, at: float | None = None) -> dict[st
 
 
 def click(
-    workspace: Workspace, post: Posted, action_id: str, user: str = "U0ANN", **changes: Any
+    workspace: Workspace, post: Posted, action_id: str, by: str = "U0ANN", **changes: Any
 ) -> Post:
     """Somebody presses a button that is on the message at this moment; KeyError if it is not.
 
     `changes` replaces top-level parts of the payload; `value` the button's value.
     """
     button = post.buttons[action_id]
-    payload = _common(workspace, user) | {
+    payload = _common(workspace, by) | {
         "type": "block_actions",
         "container": {
             "type": "message",
@@ -75,7 +75,7 @@ def click(
         "channel": {"id": post.channel, "name": "somewhere"},
         "message": workspace.as_json(post),
         "state": {"values": {}},
-        "response_url": workspace.response_url(post, user),
+        "response_url": workspace.response_url(post, by),
         "actions": [
             {
                 "action_id": action_id,
