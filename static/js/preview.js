@@ -23,7 +23,9 @@ async function ask() {
   }
 }
 
-form?.addEventListener("input", () => {
+// On the document: the fields belong to the form by its id and stand elsewhere.
+document.addEventListener("input", (event) => {
+  if (!form || event.target.form !== form || event.target.name === "comment") return;
   clearTimeout(timer);
   timer = setTimeout(ask, PAUSE);
 });
