@@ -1,32 +1,21 @@
-"""Who must answer and when it is enough: pure functions over the policy frozen on the request.
+"""Who must answer, how many and by when: pure functions over the policy frozen on a request.
 
-A policy is plain data and never changes once it stands on a request:
-
-    {"format": 1, "name": …, "allowOwner": false, "stages": [STAGE, …]}
-    STAGE = {"name": …, "need": NEED, "onReject": "deny"}
-    NEED  = {"who": WHO, "count": n} | {"allOf": [NEED, …]} | {"anyOf": [NEED, …]}
-    WHO   = {"team": "approvers"} | {"users": [id, …]}
-
-A vote counts for the leaves of the need whose WHO it satisfied when it was cast, as recorded.
+`format` says what a policy looks like, `evaluate` what the answers add up to, `escalation` and
+`silence` what time does, `rules` what needs no person, `plain` says all of it in words.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from workflows.models import Verdict
+from workflows.policies import shape
+from workflows.policies.evaluate import Case, Progress
+from workflows.policies.people import Matcher, People, Person
+from workflows.policies.request import Request
+from workflows.policies.rights import Seat
+from workflows.policies.votes import AGREEING, Act, Vote, Withdrawal
 
-AGREEING = frozenset({Verdict.APPROVED, Verdict.MODIFIED})
-
-
-@dataclass(frozen=True)
-class Vote:
-    """One answer as the rules see it; `leaves` are the places in the need it counts for."""
-
-    user_id: str
-    stage: int
-    verdict: str
-    leaves: frozenset[str]
+_NOTHING_KNOWN = Request(action_type="", data=None)
 
 
 def default_policy(user_ids: Sequence[str] = ()) -> dict[str, Any]:
@@ -38,46 +27,40 @@ def default_policy(user_ids: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def current_stage(policy: dict[str, Any], votes: Sequence[Vote]) -> int | None:
-    """Index of the first stage that still wants answers; None when all are satisfied."""
-    for index, stage in enumerate(policy["stages"]):
-        here = [vote for vote in votes if vote.stage == index and vote.verdict in AGREEING]
-        if not _is_met(stage["need"], here, ""):
-            return index
-    return None
+    """Index of the stage that wants answers; None when all are satisfied."""
+    stage = Case.of(policy, _NOTHING_KNOWN, votes).stage
+    return stage.index if stage else None
 
 
 def outcome(policy: dict[str, Any], votes: Sequence[Vote]) -> Verdict | None:
-    """The verdict these votes add up to, or None while more are needed. One rejection rejects."""
-    if any(vote.verdict == Verdict.REJECTED for vote in votes):
-        return Verdict.REJECTED
-    if current_stage(policy, votes) is not None:
-        return None
-    edited = any(vote.verdict == Verdict.MODIFIED for vote in votes)
-    return Verdict.MODIFIED if edited else Verdict.APPROVED
+    """The verdict these votes add up to, or None while more are needed."""
+    return Case.of(policy, _NOTHING_KNOWN, votes).outcome
 
 
 def leaves_for(policy: dict[str, Any], stage: int, user_id: str) -> list[str]:
     """The places in the stage's need that this (then deciding) member of the team answers for.
 
-    Empty: the stage does not ask this person.
+    Empty: the stage does not ask this person. For policies of names and "approvers" only; others
+    need to know more about the person: `Case.seats`.
     """
-    return [
-        place for place, who in _leaves(policy["stages"][stage]["need"], "")
-        if "users" not in who or user_id in who["users"]
-    ]  # fmt: skip
+    person = Person(user_id)
+    leaves = shape.leaves_of(shape.read(policy).stages[stage].need)
+    return [leaf.place for leaf in leaves if Matcher(_NOTHING_KNOWN).means(leaf.who, person)]
 
 
-def _is_met(need: dict[str, Any], agreeing: Sequence[Vote], place: str) -> bool:
-    for word, rule in (("allOf", all), ("anyOf", any)):
-        if word in need:
-            parts = enumerate(need[word])
-            return rule(_is_met(part, agreeing, f"{place}/{n}") for n, part in parts)
-    people = {vote.user_id for vote in agreeing if place in vote.leaves}
-    return len(people) >= int(need["count"])
-
-
-def _leaves(need: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    if "who" in need:
-        yield place, need["who"]
-    for number, part in enumerate(need.get("allOf") or need.get("anyOf") or ()):
-        yield from _leaves(part, f"{place}/{number}")
+__all__ = [
+    "AGREEING",
+    "Act",
+    "Case",
+    "People",
+    "Person",
+    "Progress",
+    "Request",
+    "Seat",
+    "Vote",
+    "Withdrawal",
+    "current_stage",
+    "default_policy",
+    "leaves_for",
+    "outcome",
+]
