@@ -147,7 +147,7 @@ def initials(name: str) -> str:
 @register.simple_tag
 def source_icon(source: str) -> SafeString:
     """The door something came through."""
-    return icon(SOURCE_ICONS.get(source, "message"))
+    return icon(DOOR_ICONS.get(source, "message"))
 
 
 @register.simple_tag
