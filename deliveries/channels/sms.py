@@ -218,6 +218,8 @@ def _moment(iso: str) -> str:
 
 def _create(to: str, text: str) -> str:
     """Hand over one text; its sid. Raises ChannelError."""
+    if not all(getattr(settings, name) for name in SmsChannel.settings):
+        raise ChannelError("No Twilio account is configured: set TWILIO_…", permanent=True)
     if not E164.fullmatch(to):
         raise ChannelError(SENTENCES[21211], permanent=True)
     client = Client(settings.TWILIO_ACCOUNT_SID, settings.TWILIO_AUTH_TOKEN, http_client=_Http())

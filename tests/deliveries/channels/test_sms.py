@@ -364,6 +364,15 @@ def test_a_wrong_login_is_permanent(
     assert caught.value.permanent
 
 
+@pytest.mark.parametrize("name", SmsChannel.settings)
+def test_half_an_account_sends_nothing(twilio: Twilio, settings: Settings, name: str) -> None:
+    setattr(settings, name, "")
+    with pytest.raises(ChannelError, match="No Twilio account is configured") as caught:
+        send()
+    assert caught.value.permanent
+    assert twilio.ledger == []
+
+
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 301, 307])
 def test_trouble_that_passes_is_transient(twilio: Twilio, status: int) -> None:
     twilio.does = Said(status, {"code": 20429}, {"Location": twilio.url + "/elsewhere"})
