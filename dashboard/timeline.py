@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from events.models import Event
-from events.types import EventType, Source
-from workflows.models import TimeoutAction, Verdict
+from events.types import EventType
+from workflows.models import TimeoutAction, Verdict, doors
 
 Says = tuple[str, str, str, str]  # tone, icon, sentence, quoted words
 
+DOORS = dict(doors())
 VERDICTS = {
     Verdict.APPROVED: ("ok", "check", "approved"),
     Verdict.MODIFIED: ("ok", "edit", "approved with edits"),
@@ -27,7 +28,8 @@ class Entry:
     icon: str
     text: str
     quote: str
-    source: Source
+    source: str
+    door: str
     when: dt.datetime
     type: str
     data: Any
@@ -46,7 +48,8 @@ def _entry(event: Event) -> Entry:
         icon=icon,
         text=text,
         quote=quote,
-        source=Source(event.source),
+        source=event.source,
+        door=DOORS.get(event.source, event.source),
         when=event.timestamp,
         type=event.type,
         data=event.data,
@@ -55,7 +58,7 @@ def _entry(event: Event) -> Entry:
 
 def _says(event: Event) -> Says:
     who, data = event.actor.get("name", ""), event.data
-    match EventType(event.type):
+    match event.type:
         case EventType.WORKFLOW_CREATED:
             return "info", "robot", f"{who} asked for approval", ""
         case EventType.HUMAN_VIEWED if data.get("certain", True):

@@ -41,8 +41,13 @@ class Delivery(Identified):
     claimed_at = models.DateTimeField(null=True, blank=True)
     last_error = models.CharField(max_length=500, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+    provider_id = models.CharField(max_length=255, blank=True, db_index=True)
     sent_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
+    # After the verdict: what the sent copy has to say instead, and when to make it say so.
+    outcome = models.CharField(max_length=500, blank=True)
+    update_due_at = models.DateTimeField(null=True, blank=True)
+    update_attempts = models.PositiveSmallIntegerField(default=0)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -63,6 +68,11 @@ class Delivery(Identified):
         )
         indexes = (
             models.Index(fields=("next_retry_at",), condition=Q(status="pending"), name="due"),
+            models.Index(
+                fields=("update_due_at",),
+                condition=Q(update_due_at__isnull=False),
+                name="delivery_update_due",
+            ),
             models.Index(fields=("workflow", "created_at"), name="delivery_of_workflow"),
         )
 
@@ -91,6 +101,21 @@ class DeliveryToken(models.Model):
 
     def __str__(self) -> str:
         return f"link {self.pk}"
+
+
+class ReplyCode(models.Model):
+    """The code that was put into one short message: kept as a keyed digest, few tries, short life.
+
+    Codes are short, so they are looked up together with the address the answer came from.
+    """
+
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="codes")
+    digest = models.CharField(max_length=64, db_index=True)
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"code {self.pk}"
 
 
 class SandboxMessage(models.Model):

@@ -21,6 +21,15 @@ def due(now: dt.datetime, *, limit: int) -> list[UUID]:
     )
 
 
+def updates_due(now: dt.datetime, *, limit: int) -> list[UUID]:
+    """Sent messages that should tell the outcome by now, oldest first."""
+    return list(
+        Delivery.objects.filter(update_due_at__lte=now)
+        .order_by("update_due_at")
+        .values_list("pk", flat=True)[:limit]
+    )
+
+
 def of_workflow(workflow_id: UUID) -> QuerySet[Delivery]:
     """All messages about one workflow, oldest first."""
     return Delivery.objects.filter(workflow_id=workflow_id).order_by("created_at", "pk")

@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import logging
 import secrets
-from dataclasses import dataclass
+import time
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +17,17 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.urls import reverse
+from django.utils.crypto import salted_hmac
 
-from deliveries.channels import get_channel
+from deliveries import breaker, routing
+from deliveries.channels import CHANNELS, get_channel
 from deliveries.channels.base import ChannelError, Message, Receipt
-from deliveries.models import Delivery, DeliveryToken
+from deliveries.models import Delivery, DeliveryToken, ReplyCode
+from deliveries.routing import Recipient
+from deliveries.wakeups import SEND, UPDATE, wake
 from events import services as events
-from events.models import Event, EventStream
-from events.types import EventType, Source
-from hitl.accounts.models import User
+from events.models import EventStream
+from events.types import EventType, Source, approval_sent
 from hitl.lib import backoff
 from hitl.lib.actor import SYSTEM
 from hitl.lib.db import database_now, require_transaction
@@ -39,15 +42,7 @@ ASKING = (Delivery.Kind.APPROVAL, Delivery.Kind.REMINDER)
 STILL_ASKED = "PENDING"  # the workflow's status, as its newest event tells it
 MAX_RETRY_SECONDS = 6 * 3600.0
 ERROR_LIMIT = 500
-
-
-@dataclass(frozen=True)
-class Recipient:
-    """One person at one address."""
-
-    user: User | None
-    channel: str
-    address: str
+SILENT_SECONDS = 5.0  # a failed attempt that took so long got no answer
 
 
 class CannotResend(Conflict):
@@ -92,18 +87,43 @@ def request(
 
 def send(delivery_id: UUID) -> None:
     """Try one delivery: claim it, talk to the provider outside any transaction, settle it."""
+    if _rests(delivery_id):
+        return  # the provider asked us to wait, or stopped answering: it becomes due later
     delivery = claim(delivery_id)
     if delivery is None:
         return  # sent, cancelled, not due, or taken by another worker
+    started = time.monotonic()
     try:
         receipt = _hand_over(delivery)
     except ChannelError as error:
+        _mind_the_provider(delivery.channel, error, time.monotonic() - started)
         settle_failure(delivery, error)
     except Exception:
         logger.exception("channel broke", extra={"delivery": str(delivery.pk)})
         settle_failure(delivery, ChannelError("The channel failed unexpectedly; see the log."))
     else:
+        breaker.note_answer(delivery.channel)
         settle_success(delivery, receipt)
+
+
+def _rests(delivery_id: UUID) -> bool:
+    """Put the delivery off while its channel rests; no attempt is counted."""
+    channel = Delivery.objects.filter(pk=delivery_id).values_list("channel", flat=True).first()
+    left = breaker.seconds_left(channel) if channel else 0.0
+    if left:
+        # Spread out, so that they do not all knock in the second the rest is over.
+        wait = dt.timedelta(seconds=left + secrets.randbelow(3000) / 1000)
+        Delivery.objects.filter(OPEN, pk=delivery_id, claimed_at=None).update(
+            next_retry_at=database_now() + wait
+        )
+    return bool(left)
+
+
+def _mind_the_provider(channel: str, error: ChannelError, seconds: float) -> None:
+    if error.retry_after:
+        breaker.rest(channel, min(error.retry_after, MAX_RETRY_SECONDS))
+    elif seconds >= SILENT_SECONDS:
+        breaker.note_silence(channel)
 
 
 def claim(delivery_id: UUID) -> Delivery | None:
@@ -133,13 +153,29 @@ def _take(delivery_id: UUID) -> Delivery | None:
 
 
 def _hand_over(delivery: Delivery) -> Receipt:
-    channel = get_channel(delivery.channel)
+    channel, key = get_channel(delivery.channel), str(delivery.pk)
+    if delivery.attempts > 1:
+        # An earlier attempt may have got through and its worker died before it could say so.
+        found = channel.find(to=delivery.recipient, key=key, since=delivery.created_at)
+        if found:
+            return found
+    message = delivery.to_message()
+    code = channel.new_code(message)
+    if code:
+        _keep_code(delivery, code)
     return channel.send(
-        delivery.to_message(),
-        to=delivery.recipient,
-        key=f"{delivery.pk}",
-        link=_make_link(delivery),
+        message, to=delivery.recipient, key=key, link=_make_link(delivery), code=code
     )
+
+
+def _keep_code(delivery: Delivery, code: str) -> None:
+    ends = database_now() + dt.timedelta(minutes=settings.REPLY_CODE_MINUTES)
+    ReplyCode.objects.create(delivery=delivery, digest=code_digest(code), expires_at=ends)
+
+
+def code_digest(code: str) -> str:
+    """What is stored of a reply code: keyed, since five letters can be tried out."""
+    return salted_hmac("deliveries.reply-code", code.upper(), algorithm="sha256").hexdigest()
 
 
 def _make_link(delivery: Delivery) -> str:
@@ -171,12 +207,20 @@ def settle_success(delivery: Delivery, receipt: Receipt) -> None:
         sent_at=now,
         delivered_at=now if receipt.delivered else None,
         last_error="",
-        metadata={**delivery.metadata, **receipt.provider_ids},
+        **_ids(delivery, receipt),
     )
     if changed:
         _record_sent(delivery, now)
     else:
         _note_late_success(delivery, receipt, now)
+
+
+def _ids(delivery: Delivery, receipt: Receipt) -> dict[str, Any]:
+    """What the provider calls the message; `messageId` is what its later posts will name."""
+    return {
+        "metadata": {**delivery.metadata, **receipt.provider_ids},
+        "provider_id": receipt.provider_ids.get("messageId", "")[:255],
+    }
 
 
 def _note_late_success(delivery: Delivery, receipt: Receipt, now: dt.datetime) -> None:
@@ -185,14 +229,14 @@ def _note_late_success(delivery: Delivery, receipt: Receipt, now: dt.datetime) -
         pk=delivery.pk,
         sent_at=None,
         status__in=(Delivery.Status.CANCELLED, Delivery.Status.FAILED),
-    ).update(sent_at=now, claimed_at=None, metadata={**delivery.metadata, **receipt.provider_ids})
+    ).update(sent_at=now, claimed_at=None, **_ids(delivery, receipt))
     if changed:
         _record_sent(delivery, now, late=True)
 
 
 def _record_sent(delivery: Delivery, now: dt.datetime, **extra: Any) -> None:
     if delivery.kind == Delivery.Kind.APPROVAL:
-        _record(EventType(f"approval.sent.{delivery.channel}"), delivery, now, **extra)
+        _record(approval_sent(delivery.channel), delivery, now, **extra)
 
 
 @transaction.atomic
@@ -209,15 +253,56 @@ def settle_failure(delivery: Delivery, error: ChannelError) -> None:
         claimed_at=None, attempts=delivery.attempts, last_error=sentence, **failed
     )
     if changed and "status" in failed:
-        _record(EventType.DELIVERY_FAILED, delivery, now, error=sentence)
+        _give_up(delivery, now, sentence)
     elif not changed:
         _cancelled_in_flight(delivery).update(claimed_at=None, last_error=sentence)
 
 
-def _wait(delivery: Delivery, error: ChannelError) -> dt.timedelta:
-    planned = backoff.delay(
-        delivery.attempts, first=settings.DELIVERY_FIRST_RETRY_SECONDS, maximum=MAX_RETRY_SECONDS
+def _give_up(delivery: Delivery, now: dt.datetime, error: str) -> None:
+    """Record the failure and turn to the person's next channel, while the answer is wanted."""
+    head = events.head(delivery.workflow_id)
+    asked = head.status == STILL_ASKED and head.round == delivery.round
+    recipient = routing.next_for(delivery) if asked and delivery.kind in ASKING else None
+    told: dict[str, Any] = {}
+    if recipient:
+        told["next"] = {"channel": recipient.channel, "recipient": recipient.address}
+    _record(EventType.DELIVERY_FAILED, delivery, now, error=error, **told)
+    if recipient:
+        _request_another(delivery, recipient, now)
+    elif asked and not _alive(delivery):
+        _record(EventType.DELIVERY_UNDELIVERABLE, delivery, now, error=error)
+
+
+def _request_another(delivery: Delivery, recipient: Recipient, now: dt.datetime) -> None:
+    message = delivery.to_message()
+    rows = request(
+        [recipient],
+        message,
+        workflow_id=delivery.workflow_id,
+        team_id=delivery.team_id,
+        round=delivery.round,
+        now=now,
     )
+    for row in rows:
+        wake(SEND, row.pk)
+
+
+def _alive(delivery: Delivery) -> bool:
+    """Whether anybody has been reached, or still may be, in this round."""
+    return (
+        Delivery.objects.filter(
+            workflow_id=delivery.workflow_id, round=delivery.round, kind=Delivery.Kind.APPROVAL
+        )
+        .exclude(status__in=(Delivery.Status.FAILED, Delivery.Status.CANCELLED))
+        .exists()
+    )
+
+
+def _wait(delivery: Delivery, error: ChannelError) -> dt.timedelta:
+    first = settings.DELIVERY_FIRST_RETRY.get(
+        delivery.channel, settings.DELIVERY_FIRST_RETRY_SECONDS
+    )
+    planned = backoff.delay(delivery.attempts, first=first, maximum=MAX_RETRY_SECONDS)
     asked = dt.timedelta(seconds=min(error.retry_after or 0, MAX_RETRY_SECONDS))
     return max(planned, asked)
 
@@ -232,6 +317,22 @@ def cancel_open(workflow_id: UUID) -> int:
     return Delivery.objects.filter(OPEN, workflow_id=workflow_id, kind__in=ASKING).update(
         status=Delivery.Status.CANCELLED, next_retry_at=None
     )
+
+
+def conclude(workflow_id: UUID, *, outcome: str, now: dt.datetime) -> None:
+    """The question is settled: cancel what has not gone out, rewrite what has.
+
+    `outcome` is the sentence every copy shows from now on. The caller holds the stream's lock.
+    What is in flight at this moment is rewritten as soon as it is known to be out.
+    """
+    cancel_open(workflow_id)
+    updatable = [name for name, channel in CHANNELS.items() if channel.can_update]
+    rows = Delivery.objects.filter(
+        workflow_id=workflow_id, kind__in=ASKING, channel__in=updatable
+    ).exclude(status=Delivery.Status.CANCELLED, claimed_at=None, sent_at=None)
+    rows.update(outcome=outcome[:ERROR_LIMIT], update_due_at=now, update_attempts=0)
+    for row_id in rows.filter(update_due_at=now).values_list("pk", flat=True):
+        wake(UPDATE, row_id)
 
 
 @transaction.atomic
@@ -259,9 +360,7 @@ def _check_may_resend(delivery: Delivery, stream: EventStream, now: dt.datetime)
     stale = now - dt.timedelta(seconds=settings.DELIVERY_CLAIM_SECONDS)
     if delivery.claimed_at and delivery.claimed_at >= stale:
         raise CannotResend("This message is being sent at this moment.")
-    head = Event.objects.only("status", "round").get(
-        workflow_id=stream.workflow_id, seq=stream.last_seq
-    )
+    head = events.head(stream.workflow_id)
     asked = head.status == STILL_ASKED and head.round == delivery.round
     if delivery.kind in ASKING and not asked:
         raise CannotResend("The request no longer waits for an answer to this message.")
@@ -269,7 +368,7 @@ def _check_may_resend(delivery: Delivery, stream: EventStream, now: dt.datetime)
 
 def record_receipt(channel: str, provider_id: str, *, delivered: bool, error: str = "") -> None:
     """A provider's later word on a message. Status never moves backwards; unknown ids are fine."""
-    rows = Delivery.objects.filter(channel=channel, metadata__messageId=provider_id)
+    rows = Delivery.objects.filter(channel=channel, provider_id=provider_id[:255])
     if delivered:
         rows.filter(status=Delivery.Status.SENT).update(
             status=Delivery.Status.DELIVERED, delivered_at=database_now()
@@ -286,7 +385,7 @@ def _fail_after_sending(delivery: Delivery, error: str) -> None:
         status=Delivery.Status.FAILED, last_error=error
     )
     if changed:
-        _record(EventType.DELIVERY_FAILED, delivery, database_now(), error=error)
+        _give_up(delivery, database_now(), error)
 
 
 def _mine(delivery: Delivery) -> QuerySet[Delivery]:
@@ -300,7 +399,7 @@ def _cancelled_in_flight(delivery: Delivery) -> QuerySet[Delivery]:
     )
 
 
-def _record(type_: EventType, delivery: Delivery, now: dt.datetime, **extra: Any) -> None:
+def _record(type_: str, delivery: Delivery, now: dt.datetime, **extra: Any) -> None:
     events.record(
         type_,
         workflow_id=delivery.workflow_id,

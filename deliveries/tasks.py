@@ -1,16 +1,14 @@
-"""Thin tasks: send one, sweep the due."""
+"""Thin tasks: send one, rewrite one, sweep the due."""
 
 from uuid import UUID
 
 from celery import shared_task
 
-from deliveries import selectors, services
+from deliveries import selectors, services, updates
+from deliveries.wakeups import SEND, UPDATE, ring
 from hitl.lib.db import database_now
 
 BATCH = 500
-# A wake-up that waited this long is thrown away: the sweep has made newer ones since, and a queue
-# that stands still must not fill up with copies.
-WAKE_UP_SECONDS = 60
 
 
 @shared_task
@@ -20,7 +18,16 @@ def send_delivery(delivery_id: str) -> None:
 
 
 @shared_task
+def update_delivery(delivery_id: str) -> None:
+    """Make one sent message tell the outcome."""
+    updates.update(UUID(delivery_id))
+
+
+@shared_task
 def sweep_deliveries() -> None:
-    """Wake up everything that is due: lost first attempts, retries, stuck ones."""
-    for delivery_id in selectors.due(database_now(), limit=BATCH):
-        send_delivery.apply_async([str(delivery_id)], expires=WAKE_UP_SECONDS)
+    """Wake up everything that is due: lost first attempts, retries, stuck ones, rewrites."""
+    now = database_now()
+    for delivery_id in selectors.updates_due(now, limit=BATCH):
+        ring(UPDATE, delivery_id)
+    for delivery_id in selectors.due(now, limit=BATCH):
+        ring(SEND, delivery_id)

@@ -5,7 +5,6 @@ Only `events.services.record` writes here; on PostgreSQL a trigger refuses chang
 
 from django.db import models
 
-from events.types import EventType, Source
 from hitl.lib.models import CanonicalJSONField
 
 
@@ -31,11 +30,11 @@ class Event(models.Model):
     team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="+")
     seq = models.PositiveIntegerField()
     round = models.PositiveSmallIntegerField(default=1)
-    type = models.CharField(max_length=40, choices=EventType)
+    type = models.CharField(max_length=40)
     status = models.CharField(max_length=10)
     data = CanonicalJSONField()
     actor = CanonicalJSONField()
-    source = models.CharField(max_length=20, choices=Source)
+    source = models.CharField(max_length=20)
     state_snapshot = CanonicalJSONField()
     timestamp = models.DateTimeField()
     previous_hash = models.CharField(max_length=64, blank=True)

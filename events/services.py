@@ -8,19 +8,18 @@ from uuid import UUID
 
 from events import live
 from events.models import Event, EventStream
-from events.types import EventType, Source
 from hitl.lib import canonical
 from hitl.lib.actor import Actor
 from hitl.lib.db import database_now, require_transaction
 
 
 def begin(
-    type: EventType,  # noqa: A002  # the wire name
+    type: str,
     *,
     workflow_id: UUID,
     team_id: UUID,
     actor: Actor,
-    source: Source,
+    source: str,
     data: Mapping[str, Any],
     snapshot: Mapping[str, Any],
     now: dt.datetime,
@@ -40,11 +39,11 @@ def lock_stream(workflow_id: UUID) -> EventStream:
 
 
 def record(
-    type: EventType,  # the wire name
+    type: str,
     *,
     workflow_id: UUID,
     actor: Actor,
-    source: Source,
+    source: str,
     data: Mapping[str, Any] | None = None,
     snapshot: Mapping[str, Any] | None = None,
     now: dt.datetime | None = None,
@@ -64,9 +63,9 @@ def record(
 
 def _append(
     stream: EventStream,
-    type_: EventType,
+    type_: str,
     actor: Actor,
-    source: Source,
+    source: str,
     data: Mapping[str, Any],
     state: Mapping[str, Any],
     now: dt.datetime,
@@ -111,6 +110,12 @@ def digest(event: Event) -> str:
         "previousHash": event.previous_hash,
     }
     return hashlib.sha256(canonical.dumps(content)).hexdigest()
+
+
+def head(workflow_id: UUID) -> Event:
+    """The newest event (status and round loaded): how the workflow stands, as the log tells it."""
+    last = EventStream.objects.values_list("last_seq", flat=True).get(pk=workflow_id)
+    return Event.objects.only("status", "round").get(workflow_id=workflow_id, seq=last)
 
 
 def _last_snapshot(stream: EventStream) -> Mapping[str, Any]:

@@ -4,13 +4,14 @@ from django.db import models
 
 
 class EventType(models.TextChoices):
-    """What happened. The seed's names; new ones follow the same grammar."""
+    """What happened. The seed's names; new ones follow the same grammar.
+
+    What was sent is named after its channel: `approval_sent("slack")`.
+    """
 
     WORKFLOW_CREATED = "workflow.created"
-    APPROVAL_SENT_SLACK = "approval.sent.slack"
-    APPROVAL_SENT_EMAIL = "approval.sent.email"
-    APPROVAL_SENT_SMS = "approval.sent.sms"
     DELIVERY_FAILED = "delivery.failed"
+    DELIVERY_UNDELIVERABLE = "delivery.undeliverable"
     HUMAN_VIEWED = "human.viewed"
     HUMAN_RESPONDED = "human.responded"
     HUMAN_REFUSED = "human.refused"
@@ -28,8 +29,13 @@ class EventType(models.TextChoices):
     WORKFLOW_ROLLED_BACK = "workflow.rolled_back"
 
 
+def approval_sent(channel: str) -> str:
+    """`approval.sent.slack`, `approval.sent.email`, …: the question went out over this channel."""
+    return f"approval.sent.{channel}"
+
+
 class Source(models.TextChoices):
-    """Through which door an event or a decision came."""
+    """Through which door an event or a decision came; a channel's own name is a door too."""
 
     API = "api", "API"
     DASHBOARD = "dashboard", "dashboard"

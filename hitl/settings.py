@@ -345,7 +345,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "Verdict": "workflows.models.Verdict",
         "Risk": "workflows.models.Risk",
         "TimeoutAction": "workflows.models.TimeoutAction",
-        "Source": "events.types.Source",
+        "Source": "workflows.models.doors",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -402,6 +402,12 @@ TELEGRAM_WEBHOOK_SECRET: str = env.str("TELEGRAM_WEBHOOK_SECRET", default="")
 TELEGRAM_API_URL: str = env.str("TELEGRAM_API_URL", default="https://api.telegram.org")
 DELIVERY_MAX_ATTEMPTS: int = env.int("DELIVERY_MAX_ATTEMPTS", default=6)
 DELIVERY_FIRST_RETRY_SECONDS: int = env.int("DELIVERY_FIRST_RETRY_SECONDS", default=120)
+# Per channel, where it differs: "slack=30,sms=60".
+DELIVERY_FIRST_RETRY: dict[str, int] = env.dict(
+    "DELIVERY_FIRST_RETRY", cast={"value": int, "cast": dict}, default={}
+)
+# How long a reply code in a text message is good for (OWASP ASVS 5.0, 6.5.5).
+REPLY_CODE_MINUTES: int = env.int("REPLY_CODE_MINUTES", default=10)
 DELIVERY_CLAIM_SECONDS = 90  # a row in flight longer than this is taken up again
 
 # --- Bootstrap of a fresh embedded server -------------------------------------------------------
@@ -414,7 +420,12 @@ LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "class": "hitl.lib.logs.Line",
+            "format": "%(asctime)s %(levelname)-7s %(name)s %(message)s",
+        }
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {

@@ -235,7 +235,11 @@ def test_delivery_that_never_works_fails_visibly(
         _make_due()
 
     assert smtp.attempts == 3
-    assert agent_api.told(asked["workflowId"]) == ["workflow.created", "delivery.failed"]
+    assert agent_api.told(asked["workflowId"]) == [
+        "workflow.created",
+        "delivery.failed",
+        "delivery.undeliverable",
+    ]
 
 
 def _link(mail: Any) -> str:

@@ -16,7 +16,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from deliveries import selectors as deliveries
 from deliveries.models import Delivery
-from events.types import Source
 from hitl.accounts.models import User
 from hitl.lib.db import database_now
 from hitl.lib.errors import Conflict, HitlError
@@ -87,7 +86,7 @@ def _show(request: HttpRequest, visitor: Visitor, workflow: Workflow) -> HttpRes
         services.mark_viewed(
             workflow.pk,
             user=visitor.user,
-            source=Source(visitor.delivery.channel),
+            source=visitor.delivery.channel,
             certain=visitor.strength == "session",
         )
     return _page(request, visitor, workflow, editing=_choice(request) == Verdict.MODIFIED)
@@ -173,7 +172,7 @@ def _decide(request: HttpRequest, visitor: Visitor) -> None:
             delivery.workflow_id,
             user=visitor.user,
             post=request.POST,
-            source=Source(delivery.channel),
+            source=delivery.channel,
             delivery_id=delivery.pk,
             strength=visitor.strength,
         )
@@ -236,7 +235,7 @@ def _put_on_record(request: HttpRequest, delivery_id: UUID, error: HitlError) ->
         services.record_refusal(
             delivery.workflow_id,
             actor=person.actor,
-            source=Source(delivery.channel),
+            source=delivery.channel,
             why=error.detail,
         )
 

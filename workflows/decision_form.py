@@ -10,17 +10,16 @@ from uuid import UUID
 
 from django.http import QueryDict
 
-from events.types import Source
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import User
 from hitl.lib.errors import FieldError, HitlError, InvalidInput, NotFound
-from hitl.lib.text import one_line
+from hitl.lib.text import has_deceptive, one_line
 from workflows import diff, forms, json_schema, messages, policies, services
 from workflows.models import Executor, TimeoutAction, Verdict, Workflow
 from workflows.policies import Vote
 
 HIGHLIGHTS = 4
-VALUE_LIMIT = 80
+LABEL_LIMIT, VALUE_LIMIT = 40, 80
 COMMENT_LIMIT = 5000
 FIELDS = "/responseData"  # where errors of the form's fields point to, as on the API
 # What the page itself posts beside the fields of the form.
@@ -143,7 +142,7 @@ def submit(
     *,
     user: User,
     post: QueryDict,
-    source: Source,
+    source: str,
     delivery_id: UUID | None = None,
     strength: str = "session",
 ) -> services.Decided:
@@ -225,7 +224,16 @@ def _comment(post: QueryDict, verdict: Verdict) -> str:
     return comment
 
 
-def highlights(workflow: Workflow) -> list[tuple[str, str]]:
+@dataclass(frozen=True)
+class Highlight:
+    """One plain value of the data, fit to be shown in a line."""
+
+    label: str
+    value: str
+    is_deceptive: bool
+
+
+def highlights(workflow: Workflow) -> list[Highlight]:
     """The first few plain values of the data, labelled: what a row in a list says."""
     data = workflow.action_data
     if not isinstance(data, dict):
@@ -235,13 +243,18 @@ def highlights(workflow: Workflow) -> list[tuple[str, str]]:
     names = dict.fromkeys([*schema.get("x-order", ()), *data])
     plain = (name for name in names if isinstance(data.get(name), str | int | float) and data[name])
     return [
-        (one_line(str(fields.get(name, {}).get("title") or name), 40), _brief(data[name]))
+        _highlight(str(fields.get(name, {}).get("title") or name), data[name])
         for name, _ in zip(plain, range(HIGHLIGHTS), strict=False)
     ]
 
 
-def _brief(value: Any) -> str:
-    return "yes" if value is True else one_line(str(value), VALUE_LIMIT)
+def _highlight(label: str, value: Any) -> Highlight:
+    text = "yes" if value is True else str(value)
+    return Highlight(
+        one_line(label, LABEL_LIMIT),
+        one_line(text, VALUE_LIMIT),
+        has_deceptive(label) or has_deceptive(text),
+    )
 
 
 def named(policy: dict[str, Any]) -> list[str]:

@@ -68,16 +68,22 @@ class NotExecutable(Conflict):
 
 def outcome_sentence(workflow: Workflow) -> str:
     """One sentence for losers of a race and visitors of old links: what, who, where, when."""
+    sentence = verdict_sentence(workflow)
+    return f"Already {sentence[0].lower()}{sentence[1:]}" if workflow.decision else sentence
+
+
+def verdict_sentence(workflow: Workflow) -> str:
+    """One sentence for every copy of the question: what became of it, who, where, when."""
     if workflow.status == Status.CANCELLED:
         return f"The agent {workflow.agent.name} has withdrawn this request."
     if workflow.status == Status.TIMEOUT:
         return f"Nobody decided by {_clock(workflow.expires_at)}: the request has timed out."
     if not workflow.decision or workflow.responded_at is None:
         return "This request is waiting for a decision."
-    verdict = workflow.get_decision_display().lower()
+    verdict = workflow.get_decision_display()
     who = str(workflow.responded_by) if workflow.responded_by else "nobody (silence approves)"
     where = workflow.get_responded_via_display()
-    return f"Already {verdict} by {who} in {where} at {_clock(workflow.responded_at)}."
+    return f"{verdict} by {who} in {where} at {_clock(workflow.responded_at)}."
 
 
 def _clock(moment: dt.datetime) -> str:

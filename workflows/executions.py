@@ -362,7 +362,7 @@ def lapse(attempt_id: UUID) -> bool:
 
 @transaction.atomic
 def settle_unknown(
-    workflow_id: UUID, *, user: User, succeeded: bool, note: str, source: Source
+    workflow_id: UUID, *, user: User, succeeded: bool, note: str, source: str
 ) -> Workflow:
     """A person who has looked says what became of an UNKNOWN action.
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from deliveries.channels import channel_choices
 from events.types import Source
 from hitl.accounts.models import Agent, Team, User
 from hitl.lib.models import CanonicalJSONField, Identified
@@ -82,6 +83,11 @@ class Semantics(models.TextChoices):
 
     IDEMPOTENT = "idempotent", "Idempotent: safe to try again with the same key"
     AT_MOST_ONCE = "at_most_once", "At most once: never tried again"
+
+
+def doors() -> list[tuple[str, str]]:
+    """Every door a decision can come through. A callable: a new channel needs no migration."""
+    return list({**dict(Source.choices), **dict(channel_choices())}.items())
 
 
 class ActionType(Identified):
@@ -161,7 +167,7 @@ class Workflow(Identified):
     feedback = models.TextField(blank=True)
     responded_at = models.DateTimeField(null=True)
     responded_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
-    responded_via = models.CharField(max_length=20, choices=Source, blank=True)
+    responded_via = models.CharField(max_length=20, choices=doors, blank=True)
 
     execution_due_at = models.DateTimeField(null=True)
     result = CanonicalJSONField(null=True)
@@ -246,7 +252,7 @@ class Decision(Identified):
     counts_for = models.JSONField(default=list, help_text="Places in the stage's need.")
     user = models.ForeignKey(User, models.PROTECT, null=True, related_name="decisions")
     verdict = models.CharField(max_length=10, choices=Verdict)
-    channel = models.CharField(max_length=20, choices=Source)
+    channel = models.CharField(max_length=20, choices=doors)
     comment = models.TextField(blank=True)
     edits = CanonicalJSONField(null=True)
     fingerprint = models.CharField(max_length=71)

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from django.db import transaction
 
+from deliveries import routing
 from deliveries import services as deliveries
-from deliveries.services import Recipient
-from deliveries.tasks import send_delivery
+from deliveries.wakeups import SEND, wake
 from events import selectors as log
 from events import services as events
 from events.types import EventType, Source
@@ -22,7 +22,13 @@ from hitl.lib.actor import SYSTEM, Actor
 from hitl.lib.db import database_now
 from hitl.lib.errors import FieldError, Forbidden, InvalidInput
 from workflows import diff, json_schema, messages, planning, policies
-from workflows.errors import AlreadyDecided, DigestMismatch, Expired, NotYours
+from workflows.errors import (
+    AlreadyDecided,
+    DigestMismatch,
+    Expired,
+    NotYours,
+    verdict_sentence,
+)
 from workflows.inputs import NewWorkflow
 from workflows.models import (
     Decision,
@@ -49,7 +55,7 @@ class Decided:
 
 
 @transaction.atomic
-def create(agent: Agent, new: NewWorkflow, *, source: Source = Source.API) -> Workflow:
+def create(agent: Agent, new: NewWorkflow, *, source: str = Source.API) -> Workflow:
     """Store a request, its first event and its deliveries; the people are told after commit.
 
     Raises InvalidInput for data, form, deadline or people that cannot be accepted.
@@ -89,10 +95,8 @@ def create(agent: Agent, new: NewWorkflow, *, source: Source = Source.API) -> Wo
 
 
 def _ask(workflow: Workflow, people: list[User], *, now: Any) -> None:
-    addresses = accounts.emails_of(people)
-    recipients = [Recipient(person, "email", addresses[person.pk]) for person in people]
     rows = deliveries.request(
-        recipients,
+        routing.first_wave(people),
         messages.approval(workflow),
         workflow_id=workflow.pk,
         team_id=workflow.team_id,
@@ -100,12 +104,12 @@ def _ask(workflow: Workflow, people: list[User], *, now: Any) -> None:
         now=now,
     )
     for row in rows:
-        _after_commit(send_delivery, str(row.pk))
+        wake(SEND, row.pk)
 
 
-def _after_commit(task: Any, argument: str) -> None:
-    """Wake a worker once the row is there; without a broker the sweep finds the row."""
-    transaction.on_commit(lambda: task.delay(argument), robust=True)
+def _conclude(workflow: Workflow) -> None:
+    """Tell every copy of the question what became of it."""
+    deliveries.conclude(workflow.pk, outcome=verdict_sentence(workflow), now=workflow.updated_at)
 
 
 @transaction.atomic
@@ -115,7 +119,7 @@ def decide(
     user: User,
     verdict: Verdict,
     fingerprint: str,
-    source: Source,
+    source: str,
     comment: str = "",
     response_data: Any = None,
     delivery_id: UUID | None = None,
@@ -227,7 +231,7 @@ def _apply(
 ) -> None:
     """Write what the answer does: a vote on the record, or the verdict with all that follows."""
     actor = decision.user.actor if decision.user else SYSTEM
-    source = Source(decision.channel)
+    source = decision.channel
     data = {
         "decision": str(decision.verdict),
         "decisionId": str(decision.pk),
@@ -261,7 +265,7 @@ def _apply(
             answer["response_fingerprint"] = canonical.fingerprint(response_data)
             data["responseFingerprint"] = answer["response_fingerprint"]
         _approve(workflow, actor=actor, source=source, data=data, now=decision.decided_at, **answer)
-    deliveries.cancel_open(workflow.pk)
+    _conclude(workflow)
 
 
 def _approve(
@@ -276,7 +280,7 @@ def _approve(
 
 
 @transaction.atomic
-def mark_viewed(workflow_id: UUID, *, user: User, source: Source, certain: bool = True) -> bool:
+def mark_viewed(workflow_id: UUID, *, user: User, source: str, certain: bool = True) -> bool:
     """Record `human.viewed` once per person and round; True the first time.
 
     `certain` is False where only a link was opened: mail scanners follow links too.
@@ -315,7 +319,7 @@ def cancel(workflow_id: UUID, *, agent: Agent, reason: str = "") -> Workflow:
         source=Source.API,
         data={"reason": reason, "fingerprint": workflow.fingerprint},
     )
-    deliveries.cancel_open(workflow.pk)
+    _conclude(workflow)
     return workflow
 
 
@@ -337,10 +341,10 @@ def time_out(workflow_id: UUID) -> bool:
         amend(workflow, EventType.WORKFLOW_HELD, held_at=now, **common)
     elif workflow.timeout_action == TimeoutAction.APPROVE:
         _approve_by_silence(workflow, **common)
-        deliveries.cancel_open(workflow.pk)
+        _conclude(workflow)
     else:
         transition(workflow, Status.TIMEOUT, EventType.WORKFLOW_TIMEOUT, **common)
-        deliveries.cancel_open(workflow.pk)
+        _conclude(workflow)
     return True
 
 
@@ -368,7 +372,7 @@ def _approve_by_silence(workflow: Workflow, *, now: Any, **common: Any) -> None:
 
 
 @transaction.atomic
-def record_refusal(workflow_id: UUID, *, actor: Actor, source: Source, why: str) -> None:
+def record_refusal(workflow_id: UUID, *, actor: Actor, source: str, why: str) -> None:
     """Put an attempt that was refused on the record, where somebody will look for it.
 
     The same refusal of the same person is recorded once a round: trying again adds nothing.

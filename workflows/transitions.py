@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from events import services as events
 from events.models import Event
-from events.types import EventType, Source
+from events.types import EventType
 from hitl.lib.actor import Actor
 from hitl.lib.db import require_transaction
 from hitl.lib.errors import NotFound
@@ -48,7 +48,7 @@ def transition(
     why: EventType,
     *,
     actor: Actor,
-    source: Source,
+    source: str,
     data: Mapping[str, Any] | None = None,
     now: dt.datetime | None = None,
     **changes: Any,
@@ -69,7 +69,7 @@ def amend(
     why: EventType,
     *,
     actor: Actor,
-    source: Source,
+    source: str,
     data: Mapping[str, Any] | None = None,
     now: dt.datetime | None = None,
     **changes: Any,
@@ -83,7 +83,7 @@ def _write(
     why: EventType,
     *,
     actor: Actor,
-    source: Source,
+    source: str,
     data: Mapping[str, Any] | None,
     now: dt.datetime | None,
     changes: dict[str, Any],

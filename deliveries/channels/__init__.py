@@ -2,8 +2,12 @@
 
 from deliveries.channels.base import Channel
 from deliveries.channels.email import EmailChannel
+from deliveries.channels.slack import SlackChannel
+from deliveries.channels.sms import SmsChannel
+from deliveries.channels.telegram import TelegramChannel
 
-CHANNELS: dict[str, type[Channel]] = {channel.name: channel for channel in (EmailChannel,)}
+TABLE = (EmailChannel, SlackChannel, SmsChannel, TelegramChannel)
+CHANNELS: dict[str, type[Channel]] = {channel.name: channel for channel in TABLE}
 
 
 def get_channel(name: str) -> Channel:

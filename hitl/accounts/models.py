@@ -124,12 +124,20 @@ class ContactPoint(models.Model):
     """Where a person can be reached. Lower `position` is preferred; only verified ones are used."""
 
     class Kind(models.TextChoices):
+        """The kinds that ship. The field takes any, so that a new channel needs no migration."""
+
         EMAIL = "email", "E-mail"
         SLACK = "slack", "Slack"
         PHONE = "phone", "Phone"
+        TELEGRAM = "telegram", "Telegram"
+
+    class Use(models.TextChoices):
+        ALWAYS = "always", "Always"
+        FALLBACK = "fallback", "When the others fail"
 
     user = models.ForeignKey(User, models.CASCADE, related_name="contact_points")
-    kind = models.CharField(max_length=10, choices=Kind)
+    kind = models.CharField(max_length=20)
+    use = models.CharField(max_length=10, choices=Use, default=Use.ALWAYS)
     address = models.CharField(max_length=254)
     position = models.PositiveSmallIntegerField(default=0)
     verified_at = models.DateTimeField(null=True, blank=True)

@@ -45,12 +45,3 @@ def approvers_by_email(team_id: UUID, emails: Iterable[str]) -> dict[str, User]:
     ).select_related("user"):
         found.setdefault(point.address.lower(), point.user)
     return {email: user for email, user in found.items() if email in wanted}
-
-
-def emails_of(users: Iterable[User]) -> dict[UUID, str]:
-    """Where mail to each of them goes: the preferred verified address, else the login."""
-    addresses = {user.pk: user.email for user in users}
-    points = ContactPoint.objects.filter(
-        user__in=list(addresses), kind=ContactPoint.Kind.EMAIL, verified_at__isnull=False
-    ).order_by("-position", "-pk")
-    return addresses | {point.user_id: point.address for point in points}

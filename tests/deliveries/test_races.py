@@ -11,7 +11,7 @@ from deliveries import services
 from deliveries.channels.base import ChannelError, Receipt
 from deliveries.models import Delivery
 from events.models import Event
-from events.types import EventType
+from events.types import EventType, approval_sent
 from hitl.accounts.models import Agent, User
 from hitl.lib.db import database_now
 from tests.racing import count, race
@@ -55,7 +55,7 @@ def test_settling_against_deciding(agent: Agent, approver: User) -> None:
         assert count(outcomes, Exception) == 0, outcomes
         delivery.refresh_from_db()
         seen[delivery.status] += 1
-        assert types(workflow)[EventType.APPROVAL_SENT_EMAIL] == 1
+        assert types(workflow)[approval_sent("email")] == 1
         assert delivery.sent_at is not None
         assert delivery.claimed_at is None
     assert set(seen) <= {"sent", "cancelled"}
@@ -87,7 +87,7 @@ def test_two_workers_settling_the_same_message_while_it_is_withdrawn(agent: Agen
             partial(workflows.cancel, workflow.pk, agent=agent),
         )
         assert count(outcomes, Exception) == 0, outcomes
-        assert types(workflow)[EventType.APPROVAL_SENT_EMAIL] == 1
+        assert types(workflow)[approval_sent("email")] == 1
 
 
 def test_many_workers_claiming_one_delivery(agent: Agent, approver: User) -> None:
@@ -125,4 +125,4 @@ def test_settling_waits_for_a_decision_that_holds_the_workflow(
 
     [outcome] = race(decide_slowly)
     assert outcome is None
-    assert types(workflow)[EventType.APPROVAL_SENT_EMAIL] == 1
+    assert types(workflow)[approval_sent("email")] == 1

@@ -12,9 +12,10 @@ from deliveries import selectors, services
 from deliveries.channels.base import ChannelError, Message, Receipt
 from deliveries.channels.email import EmailChannel
 from deliveries.models import Delivery, DeliveryToken
-from deliveries.services import CannotResend, Recipient
+from deliveries.routing import Recipient
+from deliveries.services import CannotResend
 from events.models import Event
-from events.types import EventType
+from events.types import EventType, approval_sent
 from hitl.accounts.models import Agent, User
 from hitl.lib.db import TransactionRequired, database_now
 from hitl.lib.errors import NotFound
@@ -90,7 +91,7 @@ def test_sent_mail_is_settled_with_event_and_id(delivery: Delivery, smtp: MailSe
     assert delivery.sent_at is not None
     assert delivery.claimed_at is None
     assert delivery.metadata["messageId"] == smtp.accepted[0]["Message-ID"]
-    assert types(delivery) == {EventType.WORKFLOW_CREATED: 1, EventType.APPROVAL_SENT_EMAIL: 1}
+    assert types(delivery) == {EventType.WORKFLOW_CREATED: 1, approval_sent("email"): 1}
     data = last_event(delivery).data
     assert (data["recipient"], data["channel"]) == ("ann@example.com", "email")
     assert data["fingerprint"] == delivery.message["fingerprint"]
@@ -224,7 +225,7 @@ def test_lost_answer_sends_again_under_the_same_id(delivery: Delivery, smtp: Mai
     services.send(delivery.pk)
     assert len({mail["Message-ID"] for mail in smtp.accepted}) == 1
     assert len(smtp.accepted) == 2
-    assert types(delivery)[EventType.APPROVAL_SENT_EMAIL] == 1
+    assert types(delivery)[approval_sent("email")] == 1
     assert DeliveryToken.objects.filter(delivery=delivery).count() == 2
 
 
@@ -282,7 +283,7 @@ def test_success_of_a_worker_given_up_for_dead_counts_once(
     assert second
     services.settle_success(first, Receipt({"messageId": "1"}))
     services.settle_success(second, Receipt({"messageId": "1"}))
-    assert types(delivery)[EventType.APPROVAL_SENT_EMAIL] == 1
+    assert types(delivery)[approval_sent("email")] == 1
     services.send(delivery.pk)
     assert smtp.attempts == 0
 
@@ -325,7 +326,7 @@ def test_mail_in_flight_at_the_decision_is_on_record_as_late(
     assert delivery.sent_at is not None
     assert delivery.metadata["messageId"]
     event = last_event(delivery)
-    assert (event.type, event.data["late"]) == (EventType.APPROVAL_SENT_EMAIL, True)
+    assert (event.type, event.data["late"]) == (approval_sent("email"), True)
     assert event.status == "APPROVED"
 
 

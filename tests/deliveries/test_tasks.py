@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deliveries import services, tasks
+from deliveries import services, tasks, wakeups
 from deliveries.models import Delivery
 from tests.deliveries.smtp import MailServer
 
@@ -25,7 +25,7 @@ def test_sweep_wakes_what_is_due_and_the_wake_up_does_not_pile_up(
         tasks.send_delivery, "apply_async", lambda args, **options: poked.append((args, options))
     )
     tasks.sweep_deliveries()
-    assert poked == [([str(delivery.pk)], {"expires": tasks.WAKE_UP_SECONDS})]
+    assert poked == [([str(delivery.pk)], {"expires": wakeups.WAKE_UP_SECONDS})]
     services.claim(delivery.pk)
     tasks.sweep_deliveries()
     assert len(poked) == 1

@@ -11,6 +11,7 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from deliveries.channels import CHANNELS
 from events.models import Event
 from events.types import EventType, approval_sent
 from hitl.accounts.models import User
@@ -39,6 +40,7 @@ from workflows.models import (
     TimeoutAction,
     Verdict,
     Workflow,
+    doors,
 )
 from workflows.planning import LONGEST, SHORTEST
 
@@ -379,6 +381,11 @@ class ActorSerializer(serializers.Serializer[Mapping[str, Any]]):
     kind = serializers.ChoiceField(choices=("agent", "user", "system"))
     id = serializers.CharField(help_text="Empty for the system.")
     name = serializers.CharField()
+
+
+def event_types() -> list[str]:
+    """Every name an event can have: the fixed ones, and one a channel."""
+    return [*EventType.values, *(approval_sent(name) for name in CHANNELS)]
 
 
 class EventSerializer(serializers.Serializer[Event]):

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from deliveries.models import Delivery
 from hitl.lib.text import has_deceptive, visible
 from workflows.decision_form import short
+from workflows.forms import Row
 from workflows.models import Risk, Status
 
 register = template.Library()
@@ -122,6 +123,14 @@ def risk_badge(risk: str) -> SafeString:
     """How much is at stake."""
     look = RISK_LOOKS[Risk(risk)]
     return badge(look.tone, look.icon, f"{Risk(risk).label} risk")
+
+
+@register.filter
+def is_flat(row: Row) -> bool:
+    """Whether the row is a list of plain texts and numbers, which needs no numbering."""
+    plain = all(child.kind in ("text", "number") and child.value for child in row.children)
+    whole = not any(child.cut or child.is_deceptive for child in row.children)
+    return row.kind == "list" and bool(row.children) and plain and whole
 
 
 @register.simple_tag

@@ -1,0 +1,79 @@
+"""Who gets what: which addresses of a person are written to at once, and which come next.
+
+A person's verified contact points are tried in the preferred order, as far as their channel is on.
+Those used *always* are all written to at once; the others step in, one by one, when those fail.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from deliveries.channels import CHANNELS
+from deliveries.models import Delivery
+from hitl.accounts.models import ContactPoint, User
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """One person at one address."""
+
+    user: User | None
+    channel: str
+    address: str
+
+
+def first_wave(people: Sequence[User]) -> list[Recipient]:
+    """Everybody's addresses to write to at once; nothing for people nobody can reach."""
+    points = _points(people)
+    return [
+        Recipient(person, channel, point.address)
+        for person in people
+        for point, channel in _at_once(_open(points[person.pk]))
+    ]
+
+
+def next_for(delivery: Delivery) -> Recipient | None:
+    """Where the same person can be tried after this delivery failed; None when nothing is left."""
+    if delivery.user is None:
+        return None
+    tried = set(
+        Delivery.objects.filter(
+            workflow_id=delivery.workflow_id,
+            round=delivery.round,
+            kind=delivery.kind,
+            user=delivery.user,
+        ).values_list("channel", "recipient")
+    )
+    for point, channel in _open(_points([delivery.user])[delivery.user.pk]):
+        if (channel, point.address) not in tried:
+            return Recipient(delivery.user, channel, point.address)
+    return None
+
+
+def anything_is_on() -> bool:
+    """Whether this server has any channel at all; without one, the dashboard is all there is."""
+    return any(channel.is_on() for channel in CHANNELS.values())
+
+
+def _points(people: Iterable[User]) -> dict[UUID, list[ContactPoint]]:
+    """Verified contact points in the preferred order; the login's address where none is a mail."""
+    found: dict[UUID, list[ContactPoint]] = {person.pk: [] for person in people}
+    rows = ContactPoint.objects.filter(user__in=list(found), verified_at__isnull=False)
+    for row in rows.order_by("position", "pk"):
+        found[row.user_id].append(row)
+    for person in people:
+        if not any(row.kind == ContactPoint.Kind.EMAIL for row in found[person.pk]):
+            login = ContactPoint(user=person, kind=ContactPoint.Kind.EMAIL, address=person.email)
+            found[person.pk].append(login)
+    return found
+
+
+def _open(points: list[ContactPoint]) -> list[tuple[ContactPoint, str]]:
+    """The points whose channel is on, with the channel's name."""
+    names = {kind.contact_kind: name for name, kind in CHANNELS.items() if kind.is_on()}
+    return [(point, names[point.kind]) for point in points if point.kind in names]
+
+
+def _at_once(points: list[tuple[ContactPoint, str]]) -> list[tuple[ContactPoint, str]]:
+    always = [pair for pair in points if pair[0].use == ContactPoint.Use.ALWAYS]
+    return always or points[:1]
