@@ -97,7 +97,7 @@ def _facts(data: Any, schema: dict[str, Any], place: _Place) -> Iterator[Fact]:
     if isinstance(data, dict) and data:
         fields = schema.get("properties", {})
         known = [name for name in schema.get("x-order", []) if name in data]
-        for name in dict.fromkeys([*known, *data]):
+        for name in dict.fromkeys([*known, *sorted(data)]):
             field = fields.get(name, {})
             yield from _facts(data[name], field, place.below(name, field.get("title")))
     elif isinstance(data, list) and any(isinstance(item, dict | list) for item in data):
