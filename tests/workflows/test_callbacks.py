@@ -1,6 +1,8 @@
 """Links in mails: they open a page, the page's POST decides, and nobody else's does."""
 
 import datetime as dt
+import io
+import logging
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -12,6 +14,7 @@ import time_machine
 from django.core import mail
 from django.core.cache import cache
 from django.test import Client
+from django.utils.module_loading import import_string
 from pytest_django import Settings
 
 from deliveries import services as deliveries
@@ -205,6 +208,25 @@ def test_logged_in_receiver_has_certainly_looked(
     open_page(client, link)
     view = Event.objects.get(workflow=workflow, type=EventType.HUMAN_VIEWED)
     assert view.data["certain"] is True
+
+
+def test_no_log_line_holds_the_token(
+    client: Client, link: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = io.StringIO()
+    handler = logging.StreamHandler(lines)
+    config = settings.LOGGING["formatters"]["line"]
+    handler.setFormatter(import_string(config["class"])(config["format"]))
+    logging.getLogger("django.request").addHandler(handler)
+    client.raise_request_exception = False
+    client.post(link)
+    client.get(link[:-3])
+    monkeypatch.setattr("deliveries.selectors.link", None)  # as broken as an outage
+    assert client.get(link).status_code == 500
+    logging.getLogger("django.request").removeHandler(handler)
+    assert "Method Not Allowed" in lines.getvalue()
+    assert "Traceback" in lines.getvalue()
+    assert link.split("/")[2][:-4] not in lines.getvalue()
 
 
 # --- Deciding -------------------------------------------------------------------------------------
