@@ -112,7 +112,7 @@ def _input(number: int, field: FormField) -> Block:
         return _shown(field)
     return InputBlock(
         block_id=ids[0],
-        label=wording.plain(wording.line(field.label, 150, field.name[:50] or "Value")),
+        label=wording.plain(_label(field)),
         hint=wording.plain(wording.line(field.help, 300)) if field.help.strip() else None,
         element=element,
         # A checkbox that must be filled is one that must be ticked.
@@ -120,8 +120,12 @@ def _input(number: int, field: FormField) -> Block:
     )
 
 
+def _label(field: FormField) -> str:
+    return wording.line(field.label if field.label.strip() else field.name, 150, "Value")
+
+
 def _shown(field: FormField) -> Block:
-    parts = [f"{wording.line(field.label, 150)}: {wording.lines(field.value, 300)}"]
+    parts = [f"{_label(field)}: {wording.lines(field.value, 300)}"]
     if not field.read_only:
         parts.append("Cannot be edited here: open the request to change it.")
     return ContextBlock(elements=[wording.plain(part) for part in parts])

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deliveries.channels.base import ChannelError, FormField, Reply
@@ -153,7 +153,7 @@ def test_fields_beyond_the_limits_are_counted(workspace: Workspace) -> None:
     assert len(values) == 90
 
 
-words = st.text(max_size=50) | st.text("a<&>\n\u202e🙂\0", max_size=30).map(lambda t: t * 120)
+words = st.text(max_size=50) | st.text("a<&>\n\u202e🙂\0", max_size=10).map(lambda t: t * 310)
 form_fields = st.builds(
     FormField,
     name=words,
@@ -167,7 +167,8 @@ form_fields = st.builds(
 )
 
 
-@given(st.lists(form_fields, max_size=12))
+@settings(deadline=None)
+@given(st.lists(form_fields, max_size=8))
 def test_any_form_is_one_that_slack_takes(fields: list[FormField]) -> None:
     try:
         view = forms.edits(REPLY, make_message(), fields).to_dict()
@@ -176,6 +177,7 @@ def test_any_form_is_one_that_slack_takes(fields: list[FormField]) -> None:
     assert block_kit.check_view(view) == []
 
 
+@settings(deadline=None)
 @given(st.lists(form_fields.filter(lambda field: field.kind != "flag"), max_size=6))
 def test_no_value_changes_by_being_shown(fields: list[FormField]) -> None:
     try:

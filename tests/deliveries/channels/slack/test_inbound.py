@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
@@ -149,6 +150,7 @@ def test_bodies_that_are_no_payload_are_nothing(body: bytes) -> None:
     assert acknowledge(post, "problem") == Answer()
 
 
+@hypothesis_settings(deadline=None)
 @given(strategies.values)
 def test_any_json_is_something_or_nothing(value: Any) -> None:
     post = sign(value, SECRET)
@@ -164,6 +166,7 @@ ODD = st.recursive(
 NAMES = ["id", "hash", "callback_id", "private_metadata", "state", "blocks", "values"]
 
 
+@hypothesis_settings(deadline=None)
 @given(
     kind=st.sampled_from(["block_actions", "view_submission", "view_closed", "url_verification"]),
     view=st.dictionaries(st.sampled_from(NAMES), ODD | st.just("hitl_edits")),

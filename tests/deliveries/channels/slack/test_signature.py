@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from django.test import RequestFactory
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 from slack_sdk.signature import SignatureVerifier
@@ -121,6 +122,7 @@ def test_signature_is_compared_byte_by_byte(post: Post, change: Callable[[str], 
     assert not is_accepted(with_header(post, "Signature", changed))
 
 
+@hypothesis_settings(deadline=None)
 @given(st.text(), st.text())
 def test_no_header_breaks_the_check(timestamp: str, signature: str) -> None:
     post = sign(PAYLOAD, SECRET)
@@ -128,6 +130,7 @@ def test_no_header_breaks_the_check(timestamp: str, signature: str) -> None:
     assert not is_accepted(post)
 
 
+@hypothesis_settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_any_bytes_can_be_signed(body: bytes) -> None:
     post = replace(sign(PAYLOAD, SECRET), body=body, headers=headers_for(body, SECRET))
