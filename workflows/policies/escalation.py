@@ -68,11 +68,14 @@ def schedule(
     done: Collection[str] = (),
     calendars: Sequence[Calendar] = (),
 ) -> Schedule:
-    """The plan of a stage that is open now. `done` holds the keys that happened or were skipped.
+    """The plan of a stage that is open now; nothing from the deadline on (see `silence`).
 
-    `deadline` None: the request is held, there is none any more. Repetitions count from when their
-    step was planned. Once there is a verdict there is no plan: do not ask.
+    `done` holds the keys of what happened or was skipped. `deadline` None: the request is held,
+    there is none any more. Repetitions count from when their step was planned. Once there is a
+    verdict there is no plan: do not ask.
     """
+    if deadline is not None and now >= deadline:
+        return Schedule()
     planned = [*_reminders(stage, opened_at, deadline, calendars), *_steps(stage, opened_at)]
     in_time = [item for item in planned if deadline is None or item.planned < deadline]
     left = sorted(item for item in in_time if item.key not in done)
