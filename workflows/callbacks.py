@@ -20,7 +20,14 @@ from hitl.accounts.models import User
 from hitl.lib.db import database_now
 from hitl.lib.errors import Conflict, HitlError
 from workflows import decision_form, links, services
-from workflows.errors import AlreadyDecided, DigestMismatch, Expired, NotYours, outcome_sentence
+from workflows.errors import (
+    AlreadyDecided,
+    DigestMismatch,
+    Expired,
+    NotYours,
+    outcome_sentence,
+    verdict_sentence,
+)
 from workflows.links import LoginNeeded, SomebodyElse, Visitor
 from workflows.models import Status, Verdict, View, Workflow
 from workflows.transitions import lock
@@ -210,8 +217,7 @@ def _closed(
     heading, sentence = HEADINGS.get(Status(workflow.status), "Already decided"), error.detail
     if mine:
         heading = f"Thank you: {workflow.get_decision_display().lower()}"
-        sentence = outcome_sentence(workflow).removeprefix("Already ")
-        sentence = sentence[:1].upper() + sentence[1:]
+        sentence = verdict_sentence(workflow)
     elif isinstance(error, AskedAgain):
         heading = error.title
         sentence = f"{error.detail} {outcome_sentence(workflow)}"

@@ -87,7 +87,8 @@ class Semantics(models.TextChoices):
 
 def doors() -> list[tuple[str, str]]:
     """Every door a decision can come through. A callable: a new channel needs no migration."""
-    return list({**dict(Source.choices), **dict(channel_choices())}.items())
+    # A source's own label wins: "in e-mail" stands in the middle of sentences.
+    return list({**dict(channel_choices()), **dict(Source.choices)}.items())
 
 
 class ActionType(Identified):
