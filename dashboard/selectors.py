@@ -12,7 +12,9 @@ from django.utils import timezone
 from dashboard.cursors import Cursor
 from dashboard.filters import Filters, HistoryFilters, InboxFilters
 from hitl.accounts.models import Agent, Membership, User
+from hitl.lib.text import has_deceptive
 from workflows import decision_form
+from workflows.decision_form import Highlight
 from workflows.models import ActionType, Decision, Risk, Status, Workflow
 
 PAGE = 50
@@ -62,9 +64,15 @@ class Row:
     """One request in the inbox. `urgency` is over, urgent, soon or nothing."""
 
     workflow: Workflow
-    facts: list[tuple[str, str]]
+    facts: list[Highlight]
     asked: str
     urgency: str
+
+    @property
+    def is_deceptive(self) -> bool:
+        """Whether something in the row is not what it seems."""
+        words = (self.workflow.name, self.workflow.agent.name, self.workflow.action_type)
+        return any(map(has_deceptive, words)) or any(fact.is_deceptive for fact in self.facts)
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,16 @@ def _inbox(request: HttpRequest) -> dict[str, Any]:
         "all": selectors.count(selectors.waiting(who)),
         "agents": selectors.agents(who),
         "types": selectors.action_types(who, (row.workflow for row in page.rows), filters.type),
-        "risks": Risk.choices,
+        "selects": [_select("risk", "Risk", "Any risk", Risk.choices, filters.risk)],
         "public_url": settings.PUBLIC_URL,
     }
+
+
+def _select(
+    name: str, label: str, any_: str, choices: list[tuple[str, str]], value: str
+) -> dict[str, Any]:
+    """A filter with fixed choices, as the template wants it."""
+    return {"name": name, "label": label, "any": any_, "choices": choices, "value": value}
 
 
 @login_required
@@ -91,8 +98,11 @@ def history(request: HttpRequest) -> HttpResponse:
         "agents": selectors.agents(who),
         "types": selectors.action_types(who, page.rows, filters.type),
         "public_url": settings.PUBLIC_URL,
-        "statuses": Status.choices,
-        "verdicts": Verdict.choices,
+        "selects": [
+            _select("status", "Status", "Any status", Status.choices, filters.status),
+            _select("verdict", "Decision", "Any decision", Verdict.choices, filters.verdict),
+        ],
+        "dated": True,
     }
     return render(request, "dashboard/history.html", context)
 

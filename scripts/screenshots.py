@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Take the pictures that the documentation shows: `docs/img/<page>-<width>-<theme>.png`.
+
+    python scripts/screenshots.py [page ...]
+
+Starts a server of its own on a temporary folder, filled by `world.py`, and drives Chromium
+(CHROMIUM, else the one on PATH) through it at desktop and phone size, light and dark.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = Path(os.environ.get("PICTURES", ROOT / "docs" / "img"))
+LOGIN = ("maya@northwind.example", "correct-horse-battery")
+SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
+THEMES = ("light", "dark")
+START_SECONDS = 60
+CHROMIUM_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def main() -> int:
+    """Take all pictures, or those of the pages named; 0 when done."""
+    wanted = sys.argv[1:] or list(PAGES)
+    TARGET.mkdir(parents=True, exist_ok=True)
+    with server() as base, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
+            args=CHROMIUM_FLAGS,
+        )
+        for size in SIZES:
+            for theme in THEMES:
+                shoot(browser, base, size, theme, wanted)
+        browser.close()
+    return 0
+
+
+@contextlib.contextmanager
+def server() -> Iterator[str]:
+    """`manage.py up` over the sample world; yields its address."""
+    with tempfile.TemporaryDirectory(prefix="hitl-pictures-") as folder:
+        port = free_port()
+        variables = {
+            **os.environ, "HITL_DATA": folder, "PORT": str(port),
+            "PUBLIC_URL": f"http://localhost:{port}",
+        }  # fmt: skip
+        subprocess.run([sys.executable, "scripts/world.py"], cwd=ROOT, env=variables, check=True)
+        with subprocess.Popen(
+            [sys.executable, "manage.py", "up"], cwd=ROOT, env=variables, stdout=subprocess.DEVNULL
+        ) as process:
+            try:
+                base = f"http://localhost:{port}"
+                wait_for(f"{base}/login/", process)
+                yield base
+            finally:
+                process.send_signal(signal.SIGINT)
+
+
+def free_port() -> int:
+    """A port nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Until the page answers; exits when the server does not come up."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url):  # noqa: S310 - our own server
+            return
+        time.sleep(0.2)
+    sys.exit("screenshots: the server did not start.")
+
+
+def shoot(browser: Browser, base: str, size: str, theme: str, wanted: list[str]) -> None:
+    """Every wanted page in one browser of this size and theme."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        base_url=base,
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if theme == "dark" else "light",
+        device_scale_factor=1.5,
+        is_mobile=size == "phone",
+        has_touch=size == "phone",
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    for name in PAGES:
+        if name in wanted or name == "login":
+            PAGES[name](page)
+            page.wait_for_timeout(400)
+            if name in wanted:
+                page.screenshot(path=TARGET / f"{name}-{size}-{theme}.png")
+        if name == "login":
+            log_in(page)
+    context.close()
+
+
+def log_in(page: Page) -> None:
+    """As the approver whose inbox is shown."""
+    page.get_by_label("E-mail address").fill(LOGIN[0])
+    page.get_by_label("Password").fill(LOGIN[1])
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
+
+
+def login(page: Page) -> None:
+    """The door."""
+    page.goto("/login/")
+
+
+def inbox(page: Page) -> None:
+    """What waits."""
+    page.goto("/")
+
+
+def open_request(name: str, start: str = "/") -> Callable[[Page], None]:
+    """The page of one request, by its title."""
+
+    def go(page: Page) -> None:
+        page.goto(start)
+        page.get_by_role("link", name=name).first.click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+
+    return go
+
+
+def edit(page: Page) -> None:
+    """The form, with the changes shown as they are typed."""
+    open_request("Refund order A-1009")(page)
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Amount").fill("99.9")
+    page.get_by_label("Note to the customer").first.fill(
+        "We are sorry about the broken lamp. Part of the money is on its way and should be with "
+        "you within five days."
+    )
+    expect(page.get_by_role("heading", name="2 changes")).to_be_visible()
+
+
+def confirm(page: Page) -> None:
+    """The changes once more, before they count."""
+    edit(page)
+    page.get_by_role("button", name="Review changes").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Approve with 2 changes")
+
+
+def history(page: Page) -> None:
+    """What became of everything."""
+    page.goto("/history/")
+
+
+PAGES: dict[str, Callable[[Page], None]] = {
+    "login": login,
+    "inbox": inbox,
+    "request": open_request("Refund order A-1009"),
+    "edit": edit,
+    "confirm": confirm,
+    "deceptive": open_request("Send the supplier"),
+    "tree": open_request("Deploy checkout 2.14.0"),
+    "completed": open_request("Refund order A-0987", "/history/"),
+    "unknown": open_request("Move the orders table", "/history/"),
+    "rejected": open_request("Deploy search 5.1.0", "/history/"),
+    "history": history,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
