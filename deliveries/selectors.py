@@ -6,8 +6,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
-from deliveries.models import Delivery, DeliveryToken
-from deliveries.services import token_digest
+from deliveries.models import Delivery, DeliveryToken, ReplyCode
+from deliveries.services import code_digest, token_digest
+from hitl.lib.db import database_now
 
 
 def due(now: dt.datetime, *, limit: int) -> list[UUID]:
@@ -38,6 +39,22 @@ def of_workflow(workflow_id: UUID) -> QuerySet[Delivery]:
 def get(delivery_id: UUID) -> Delivery | None:
     """One delivery with its receiver and team."""
     return Delivery.objects.select_related("user", "team").filter(pk=delivery_id).first()
+
+
+def by_code(channel: str, address: str, code: str) -> Delivery | None:
+    """The message to this address that carried this code, while the code is good."""
+    found = (
+        ReplyCode.objects.select_related("delivery__user", "delivery__team")
+        .filter(
+            digest=code_digest(code),
+            expires_at__gt=database_now(),
+            delivery__channel=channel,
+            delivery__recipient=address,
+        )
+        .order_by("-pk")
+        .first()
+    )
+    return found.delivery if found else None
 
 
 def link(token: str) -> DeliveryToken | None:

@@ -335,6 +335,15 @@ def conclude(workflow_id: UUID, *, outcome: str, now: dt.datetime) -> None:
         wake(UPDATE, row_id)
 
 
+def refresh(delivery_id: UUID, *, outcome: str) -> None:
+    """Somebody pressed a button that should be gone: rewrite that message now."""
+    changed = Delivery.objects.filter(pk=delivery_id, sent_at__isnull=False).update(
+        outcome=outcome[:ERROR_LIMIT], update_due_at=database_now(), update_attempts=0
+    )
+    if changed:
+        wake(UPDATE, delivery_id)
+
+
 @transaction.atomic
 def retry_now(delivery_id: UUID) -> None:
     """Send again at once ("send again"): a failed or waiting delivery becomes due.

@@ -45,3 +45,13 @@ def approvers_by_email(team_id: UUID, emails: Iterable[str]) -> dict[str, User]:
     ).select_related("user"):
         found.setdefault(point.address.lower(), point.user)
     return {email: user for email, user in found.items() if email in wanted}
+
+
+def by_contact(kind: str, address: str) -> User | None:
+    """Whose verified contact point this is, if the account is active."""
+    point = (
+        ContactPoint.objects.select_related("user")
+        .filter(kind=kind, address=address, verified_at__isnull=False, user__is_active=True)
+        .first()
+    )
+    return point.user if point else None

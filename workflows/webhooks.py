@@ -1,0 +1,82 @@
+"""One view for what any channel posts in: verify, parse, act, acknowledge.
+
+`POST /webhooks/slack/callback` is the path this project began with. Acknowledged at once whatever
+else is slow: the decision is one short transaction, every call to a provider happens elsewhere.
+"""
+
+import logging
+
+from django.db import OperationalError, connection, transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from deliveries import services as deliveries
+from deliveries.channels import CHANNELS
+from deliveries.channels.base import Channel, Forged, Reply, Report
+from workflows import aside, inbound
+from workflows.inbound import Outcome
+
+logger = logging.getLogger(__name__)
+
+# Below the three seconds in which Slack wants its answer, with room for the rest of the work.
+LOCK_WAIT, STATEMENT_WAIT = "1500ms", "1800ms"
+
+
+@csrf_exempt  # the signature is the proof
+@require_POST
+def receive(request: HttpRequest, channel_name: str) -> HttpResponse:
+    """`POST /webhooks/<channel>/callback`: 401 for anything not signed, 503 where we cannot tell.
+
+    A post we do not understand is answered 200, so that the provider stops repeating it.
+    """
+    kind = CHANNELS.get(channel_name)
+    if kind is None or not kind.is_on():
+        raise Http404
+    channel = kind()
+    try:
+        channel.verify(request)
+    except Forged:
+        logger.warning("forged post refused", extra={"channel": channel_name})
+        return HttpResponse("The signature is missing or wrong.", status=401)
+    try:
+        problem = _act(channel, request)
+    except OperationalError:
+        # Nothing was decided. A repeat may find the database in a better state.
+        logger.exception("a reply could not be stored", extra={"channel": channel_name})
+        return HttpResponse("Please try again.", status=503, headers={"Retry-After": "5"})
+    answer = channel.acknowledge(request, problem)
+    return HttpResponse(answer.body, content_type=answer.content_type, status=answer.status)
+
+
+def _act(channel: Channel, request: HttpRequest) -> str:
+    """Do everything the post asks for; returns what has to stand in the acknowledgement."""
+    problem = ""
+    for each in channel.parse(request):
+        if isinstance(each, Report):
+            deliveries.record_receipt(
+                channel.name, each.provider_id, delivered=each.delivered, error=each.error
+            )
+            continue
+        outcome = _in_time(channel, each)
+        shown = outcome.problem and channel.acknowledge(request, outcome.problem).body
+        if shown:
+            problem = outcome.problem
+        else:
+            _tell(channel, each, outcome.problem or outcome.notice)
+    return problem
+
+
+def _in_time(channel: Channel, reply: Reply) -> Outcome:
+    """Act with bounded waits: better an honest "try again" than a provider that gave up."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
+                cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_WAIT}'")
+        return inbound.act(channel, reply)
+
+
+def _tell(channel: Channel, reply: Reply, text: str) -> None:
+    if text:
+        aside.soon(lambda: channel.tell(reply, text))
