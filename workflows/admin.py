@@ -31,7 +31,7 @@ from hitl.lib.errors import HitlError
 from hitl.lib.text import visible
 from workflows import decision_form, executions, forms, services
 from workflows.admin_forms import ActionTypeForm, ApproveForm, RejectForm, SettleForm
-from workflows.errors import outcome_sentence
+from workflows.errors import NotYours, outcome_sentence
 from workflows.models import (
     ActionType,
     Decision,
@@ -319,6 +319,8 @@ class WorkflowAdmin(ReadOnlyAdmin):
                 workflow.pk, user=person(request), post=request.POST, source=Source.ADMIN
             )
         except HitlError as error:
+            if isinstance(error, NotYours):
+                _note_refusal(request, workflow, error)
             messages.error(request, str(error))
         else:
             verdict = decided.decision.get_verdict_display()
@@ -362,6 +364,12 @@ def _shown(request: HttpRequest, workflow: Workflow) -> dict[str, Any]:
         "tree": forms.tree(workflow.action_data),
         "reason": visible(workflow.reason),
     }
+
+
+def _note_refusal(request: HttpRequest, workflow: Workflow, error: NotYours) -> None:
+    """Somebody with the keys of the admin tried to decide what is not theirs: for the record."""
+    actor = person(request).actor
+    services.record_refusal(workflow.pk, actor=actor, source=Source.ADMIN, why=error.detail)
 
 
 def _note_view(request: HttpRequest, workflow: Workflow) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandParser, SystemCheckError
 from django.db import DatabaseError
 
 from hitl.lib.errors import HitlError
@@ -14,6 +14,9 @@ from hitl.lib.errors import HitlError
 
 class HitlCommand(BaseCommand):
     """Data goes to stdout, words to stderr; exit codes: 0 done, 1 failed, 2 usage."""
+
+    # A key can be had from a server that is configured by halves; roles that serve do check.
+    requires_system_checks: Any = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         # Read before the settings by `hitl.command_line`; named here for the help and the parser.
@@ -25,6 +28,8 @@ class HitlCommand(BaseCommand):
             options["no_color"] = True
         try:
             return super().execute(*args, **options)
+        except SystemCheckError:
+            raise  # Django prints its findings better
         except (CommandError, HitlError, DatabaseError) as error:
             sentence = _no_database(error) if isinstance(error, DatabaseError) else str(error)
             if getattr(self, "_called_from_command_line", False) and not options["traceback"]:

@@ -14,7 +14,6 @@ class CeleryCommand(HitlCommand):
     """`manage.py ROLE [options of celery ROLE]`."""
 
     role = ""
-    requires_system_checks: Any = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.EMBEDDED:

@@ -8,6 +8,7 @@ from deliveries.models import Delivery, DeliveryToken, SandboxMessage
 from hitl.accounts.models import User
 from tests.accounts.factories import UserFactory
 from tests.workflows.factories import decide
+from workflows.models import Workflow
 
 LIST = "/admin/deliveries/delivery/"
 
@@ -65,8 +66,7 @@ def test_a_selection_is_sent_again(operator: Client, failed: Delivery) -> None:
 def test_nobody_is_asked_again_after_the_decision(
     operator: Client, failed: Delivery, approver: User
 ) -> None:
-    workflow = Delivery._meta.get_field("workflow").related_model.objects.get()
-    decide(workflow, approver)
+    decide(Workflow.objects.get(), approver)
     answer = operator.post(_page(failed, "send_again"), follow=True)
     assert Delivery.objects.get().status == Delivery.Status.FAILED
     said = [str(message) for message in answer.context["messages"]]

@@ -138,6 +138,8 @@ def test_staff_who_are_no_approvers_hear_the_gates_words(outsider: Client, agent
     assert "not a member of the team" in _words(answer)
     assert Workflow.objects.get().status == Status.PENDING
     assert not View.objects.exists()
+    refusal = Event.objects.get(type=EventType.HUMAN_REFUSED)
+    assert (refusal.source, refusal.actor["name"]) == (Source.ADMIN, "Ops")
 
 
 def test_the_page_says_beforehand_that_they_cannot(outsider: Client, agent: Agent) -> None:

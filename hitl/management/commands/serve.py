@@ -18,6 +18,7 @@ class Command(HitlCommand):
     """`manage.py serve [--port 4000] [--host 127.0.0.1]`."""
 
     help = "Answer HTTP and WebSocket requests."
+    requires_system_checks = "__all__"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)

@@ -24,7 +24,7 @@ class Command(HitlCommand):
     """`manage.py up [--port 4000] [--host 127.0.0.1] [--data FOLDER] [--reload]`."""
 
     help = "Start everything on this machine: web, worker and beat in one process on SQLite."
-    requires_system_checks: Any = []  # they import everything, and a second start takes a second
+    requires_system_checks = "__all__"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
