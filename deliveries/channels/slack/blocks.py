@@ -154,7 +154,7 @@ def _identity(message: Message, *, link: bool) -> ContextBlock:
 
 def _agents_words(words: str) -> Iterator[Block]:
     said = RichTextElementParts.Text(text=wording.lines(words, REASON_LIMIT))
-    yield _context("What the agent says about it, in its own words. Nobody has checked them:")
+    yield _context("The agent’s own words. Nobody has checked them:")
     yield RichTextBlock(elements=[RichTextQuoteElement(elements=[said])])
 
 
