@@ -152,7 +152,7 @@ class StageReader:
         asked = [leaf.get("who", {}) for leaf in leaves(need)] + [step["to"] for step in steps]
         named = {user for who in asked for user in who.get("users", ())}
         least = options.get("minPeople", 1)
-        if all("users" in who for who in asked) and len(named) < least:
+        if named and all("users" in who for who in asked) and len(named) < least:
             here = pointer.join(place, "minPeople")
             self.checks.fault(here, f"Only {len(named)} are asked, so {least} can never answer.")
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workflows.policies.request import Request
-from workflows.policies.rules.judging import Ruling, Spent, decide
 from workflows.policies.rules.format import APPROVE, Rule
+from workflows.policies.rules.judging import Ruling, Spent, decide
 
 
 @dataclass(frozen=True)
