@@ -12,7 +12,7 @@ from django.core.cache import cache
 
 from deliveries import selectors as deliveries
 from deliveries import services as delivery_services
-from deliveries.channels.base import Channel, FormField, Reply
+from deliveries.channels.base import Channel, ChannelError, FormField, Reply
 from deliveries.models import Delivery
 from hitl.accounts import linking
 from hitl.accounts import selectors as accounts
@@ -141,7 +141,14 @@ def _ask(channel: Channel, reply: Reply, workflow: Workflow, delivery: Delivery)
     if reply.action == "ask_edits":
         fields = channel_forms.fields(workflow)
     message = delivery.to_message()
-    aside.soon(lambda: channel.ask(reply, message, fields))
+
+    def ask_or_say_why() -> None:
+        try:
+            channel.ask(reply, message, fields)
+        except ChannelError as error:
+            channel.tell(reply, str(error))
+
+    aside.soon(ask_or_say_why)
     return Outcome()
 
 
