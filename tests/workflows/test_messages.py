@@ -153,8 +153,9 @@ def test_what_fits_is_left_alone(agent: Agent) -> None:
 
 
 def test_subject_is_one_short_line(agent: Agent) -> None:
-    name = "Refund\r\nBcc: eve@example.com\0" + "x" * 150
-    message = approval(agent, name=name[:200])
+    workflow = make_workflow(agent)
+    workflow.name = "Refund\r\nBcc: eve@example.com\0" + "x" * 150
+    message = messages.approval(workflow)
     for line in (message.subject, message.title):
         assert len(line) <= 120
         assert not set(line) & set("\r\n\0")
