@@ -72,6 +72,8 @@ def _says(event: Event) -> Says:
         case EventType.DELIVERY_FAILED:
             failed = f"Could not reach {data.get('recipient', '')}"
             return "danger", "alert-circle", failed, str(data.get("error", ""))
+        case EventType.DELIVERY_UNDELIVERABLE:
+            return "danger", "alert-triangle", "Nobody could be reached", str(data.get("error", ""))
         case EventType.WORKFLOW_CANCELLED:
             return "muted", "ban", f"{who} withdrew the request", str(data.get("reason", ""))
         case type_ if type_.startswith("approval.sent."):
@@ -85,7 +87,7 @@ def _answer(who: str, data: dict[str, Any]) -> Says:
     return tone, icon, f"{who} {verb}", str(data.get("comment", ""))
 
 
-def _machinery(type_: EventType, who: str, data: dict[str, Any]) -> Says:
+def _machinery(type_: str, who: str, data: dict[str, Any]) -> Says:
     """What happens without anybody's answer: deadlines and carrying out."""
     number = data.get("attempt", "")
     problem = str((data.get("error") or {}).get("message", ""))

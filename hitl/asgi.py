@@ -1,6 +1,7 @@
 """HTTP and WebSocket routing for the ASGI server."""
 
 import os
+from typing import cast
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
@@ -13,11 +14,11 @@ django_application = get_asgi_application()
 # These need the app registry.
 from dashboard.routing import websocket_urlpatterns  # noqa: E402
 from workflows.api.gateway import Gateway  # noqa: E402
-from workflows.api.longpoll import LongPoll  # noqa: E402
+from workflows.api.longpoll import Application, LongPoll  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": Gateway(LongPoll(django_application)),
+        "http": Gateway(LongPoll(cast(Application, django_application))),
         "websocket": AllowedHostsOriginValidator(
             SessionMiddlewareStack(URLRouter(websocket_urlpatterns))
         ),

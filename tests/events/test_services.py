@@ -1,6 +1,7 @@
 """The log: gapless, in order, chained, and never without its transaction."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from workflows.models import Workflow
 pytestmark = pytest.mark.django_db
 
 
-def note(workflow: Workflow, **changes: object) -> Event:
+def note(workflow: Workflow, **changes: Any) -> Event:
     """One more event that changes nothing."""
     return services.record(
         EventType.HUMAN_VIEWED, workflow_id=workflow.pk, actor=SYSTEM, source=Source.SYSTEM,

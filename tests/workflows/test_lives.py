@@ -337,7 +337,7 @@ class Lives(RuleBasedStateMachine):
 @pytest.mark.timeout(600)
 def test_random_lives_keep_every_invariant(request: pytest.FixtureRequest) -> None:
     examples = 40
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Lives,
         settings=settings(
             max_examples=examples,
