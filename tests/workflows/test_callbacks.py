@@ -23,8 +23,10 @@ from events.models import Event
 from events.types import EventType
 from hitl.accounts.models import Agent, Membership, Role, Team, User
 from hitl.accounts.services import add_member
+from tests.hostile import CORPUS
 from tests.workflows.factories import REFUND, ActionTypeFactory, decide, make_workflow
 from workflows import services
+from workflows.json_schema import normalise
 from workflows.models import Decision, Risk, Status, Verdict, View, Workflow
 
 pytestmark = pytest.mark.django_db
@@ -557,6 +559,18 @@ def test_links_from_before_a_removal_stay_dead(
     assert client.get(page_of(workflow)).status_code == 200
 
 
+def test_logging_out_goes_on_with_the_link(
+    client: Client, link: str, workflow: Workflow, colleague: User
+) -> None:
+    client.get(link)
+    client.force_login(colleague)
+    shown = client.get(page_of(workflow))
+    response = client.post("/logout/", {"next": fields(shown)["next"]}, follow=True)
+    assert response.redirect_chain[-1][0] == page_of(workflow)
+    assert response.status_code == 200
+    assert "Refund order A-1009" in text(response)
+
+
 # --- Risk -----------------------------------------------------------------------------------------
 
 
@@ -680,6 +694,43 @@ def test_both_mails_of_an_uncertain_delivery_work(
 
 
 # --- Hostile text ---------------------------------------------------------------------------------
+
+
+class Markup(HTMLParser):
+    """What a browser would find: elements with their attributes, and addresses."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found |= {f"{tag} {name}" for name, _ in attrs} | {tag}
+        self.found |= {str(value) for name, value in attrs if name in ("href", "src", "action")}
+
+
+@pytest.mark.parametrize(("choice", "every"), [("approved", 1), ("modified", 4)])
+def test_no_text_of_the_corpus_becomes_markup(
+    client: Client, link: str, choice: str, every: int
+) -> None:
+    def markup(evil: str) -> set[str]:
+        form = {"fields": [{"name": "a", "label": evil, "help": evil}, {"name": evil}]}
+        Workflow.objects.update(
+            name=evil[:200],
+            reason=evil,
+            action_type=evil[:100],
+            action_data={"a": evil, evil: evil, "b": [{evil: evil}]},
+            ui_schema=normalise(form),
+        )
+        Agent.objects.update(name=evil[:80])
+        response = open_page(client, link, choice)
+        assert response.status_code == 200
+        return Markup(text(response)).found
+
+    # Hidden characters are marked and the text is warned of: that markup is ours.
+    clean = markup("plain") | markup("hidden\u202e") | markup("two\nlines")
+    for evil in CORPUS[::every]:
+        assert markup(evil) <= clean, evil
 
 
 def test_hostile_text_stays_text(client: Client, agent: Agent) -> None:

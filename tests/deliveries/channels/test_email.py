@@ -16,6 +16,7 @@ from deliveries.channels.email import EmailChannel, compose
 from tests.deliveries.channels.contract import CANARY, KEY, LINK, ChannelContract, Provider
 from tests.deliveries.factories import HOSTILE, make_message
 from tests.deliveries.smtp import MailServer, free_port, mail_server, point_at, silent_server
+from tests.hostile import CORPUS
 
 
 class SmtpProvider(Provider):
@@ -284,6 +285,22 @@ def test_hostile_text_stays_text() -> None:
     assert found.links == clean.links
     assert HOSTILE in found.words
     assert HOSTILE in text(title=HOSTILE)
+
+
+@pytest.mark.parametrize("number", range(0, len(CORPUS), 20))
+def test_no_text_of_the_corpus_becomes_markup(number: int) -> None:
+    clean = Reader(html(reason="x", facts=[Fact("x", "x", "x")]))
+    for evil in CORPUS[number : number + 20]:
+        source = html(
+            title=evil, agent=evil, team=evil, action_type=evil, reason=evil,
+            facts=[Fact(evil, evil, evil)],
+        )  # fmt: skip
+        found = Reader(source)
+        assert found.tags == clean.tags, evil
+        assert found.attributes == clean.attributes, evil
+        assert found.links == clean.links, evil
+        assert evil.replace("\t", " ") in re.sub(r"\s", " ", found.words)
+        assert evil in text(title=evil)
 
 
 def test_hostile_links_cannot_break_out_of_their_attribute() -> None:
