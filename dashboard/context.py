@@ -20,7 +20,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "nav": {
             "waiting": SimpleLazyObject(lambda: _waiting(user)),
             "initials": initials(str(user)),
-            "sandbox": "/sandbox/" if settings.SANDBOX else "",
+            "sandbox": "/sandbox/" if settings.SANDBOX and user.is_staff else "",
             "docs": "/api/docs/",
         }
     }
