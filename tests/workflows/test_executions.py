@@ -150,9 +150,7 @@ def test_permanent_failure_is_not_tried_again(agent: Agent, approver: User) -> N
     assert (reload(workflow).status, len(calls)) == (Status.FAILED, 1)
 
 
-def test_bug_in_an_at_most_once_action_is_an_unknown_outcome(
-    agent: Agent, approver: User
-) -> None:
+def test_bug_in_an_at_most_once_action_is_an_unknown_outcome(agent: Agent, approver: User) -> None:
     workflow = approved(agent, approver, executor_config={"function": "tests.crash"})
 
     executions.execute(workflow.pk)
@@ -187,9 +185,7 @@ def test_worker_lost_after_claim_is_replaced_for_idempotent(agent: Agent, approv
     assert (reload(workflow).status, len(calls)) == (Status.COMPLETED, 1)
 
 
-def test_late_word_of_a_lost_worker_is_kept_as_evidence_only(
-    agent: Agent, approver: User
-) -> None:
+def test_late_word_of_a_lost_worker_is_kept_as_evidence_only(agent: Agent, approver: User) -> None:
     workflow = approved(agent, approver)
     claimed = executions.claim(workflow.pk)
     assert claimed

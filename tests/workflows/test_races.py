@@ -135,9 +135,7 @@ def test_many_approvers_at_once(agent: Agent, approver: User, colleague: User) -
     people = [approver, colleague]
     for _ in range(20):
         workflow = make_workflow(agent)
-        outcomes = race(
-            *[partial(decide, workflow, people[n % 2], "approved") for n in range(16)]
-        )
+        outcomes = race(*[partial(decide, workflow, people[n % 2], "approved") for n in range(16)])
         fresh = [o for o in outcomes if isinstance(o, Decided) and not o.replayed]
         assert len(fresh) == 1, outcomes
         assert types(workflow)[EventType.HUMAN_RESPONDED] == 1
@@ -205,5 +203,3 @@ def test_hundred_appends_from_many_sides_have_no_gap(agent: Agent) -> None:
 
     assert outcomes == [None] * 10
     assert types(workflow)[EventType.HUMAN_REFUSED] == 100
-
-
