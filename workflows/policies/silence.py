@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 from hitl.lib.errors import FieldError, InvalidInput
 from workflows.policies.escalation import ESCALATION
+from workflows.policies.evaluate import Case
 from workflows.policies.shape import APPROVE, ESCALATE, HOLD, REJECT, Stage
 
 # How long the people of a step have whom only the deadline brought in, unless the caller says.
 GRACE = dt.timedelta(hours=1)
+
+
+_ENDINGS = {REJECT: "timeout", HOLD: "held", ESCALATE: "escalated", APPROVE: "silence"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,17 @@ def _escalated(stage: Stage, later: dt.datetime, done: Collection[str]) -> Silen
         if f"{ESCALATION}/{number}/0" not in done:
             return Silence(ESCALATE, number, later)
     return Silence(REJECT)
+
+
+def ending(case: Case, silence: Silence) -> str:
+    """What becomes of a request whose deadline has passed by the clock that judges it.
+
+    "approved", "modified" or "rejected" where people had decided before; otherwise "timeout",
+    "held", "escalated" or "silence" (nobody objected, which approves).
+    """
+    if case.outcome:
+        return str(case.outcome)
+    return _ENDINGS[silence.action]
 
 
 def extended(
