@@ -1,10 +1,9 @@
 """What every channel owes its callers: inherit this suite and provide the provider's double."""
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 import pytest
-from pytest_django import Settings
 
 from deliveries.channels import CHANNELS, channel_choices, get_channel
 from deliveries.channels.base import Channel, ChannelError, Message, Receipt
@@ -15,28 +14,23 @@ CANARY = "canary-9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"
 LINK = f"http://testserver/l/{CANARY}/"
 
 
-class Provider:
+class Provider(Protocol):
     """The provider's double on loopback, told how to behave; `received` is its ledger."""
 
     def received(self) -> list[str]:
         """Everything it accepted, each as one text in which a person's words can be found."""
-        raise NotImplementedError
 
     def refuse_for_good(self) -> None:
         """From now on answer as for a receiver that does not exist, quoting the message."""
-        raise NotImplementedError
 
     def refuse_for_now(self) -> None:
         """From now on answer as when busy."""
-        raise NotImplementedError
 
     def hang(self) -> None:
         """From now on accept connections and stall."""
-        raise NotImplementedError
 
     def down(self) -> AbstractContextManager[None]:
         """Nobody listens."""
-        raise NotImplementedError
 
 
 class ChannelContract:
@@ -48,10 +42,6 @@ class ChannelContract:
     @pytest.fixture
     def channel(self) -> Channel:
         return get_channel(self.name)
-
-    @pytest.fixture
-    def provider(self, settings: Settings) -> Iterator[Provider]:
-        raise NotImplementedError
 
     def send(self, channel: Channel, message: Message | None = None) -> Receipt:
         return channel.send(message or make_message(), to=self.to, key=KEY, link=LINK)
