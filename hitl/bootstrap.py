@@ -41,9 +41,20 @@ class Welcome:
     is_first: bool = False
 
 
+def check() -> None:
+    """Raise InvalidInput where a variable cannot be used; needs no database."""
+    _email()
+    if settings.BOOTSTRAP_API_KEY and not keys.is_well_formed(settings.BOOTSTRAP_API_KEY):
+        raise InvalidInput(
+            "HITL_BOOTSTRAP_API_KEY is not a key of this server. Set one that "
+            "`manage.py create_key --print-only` has made."
+        )
+
+
 @transaction.atomic
 def ensure() -> Welcome:
     """Fill an empty server, and add what the variables name. Raises InvalidInput for bad ones."""
+    check()
     if not User.objects.exists():
         return _fill()
     login = _named_login() or _some_login()
@@ -133,11 +144,6 @@ def _agent(team: Team) -> Agent:
 def _key(agent: Agent) -> tuple[ApiKey, str]:
     """The key named by the environment, else a fresh one; a known one stays as it is."""
     preset = settings.BOOTSTRAP_API_KEY
-    if preset and not keys.is_well_formed(preset):
-        raise InvalidInput(
-            "HITL_BOOTSTRAP_API_KEY is not a key of this server. Set one that "
-            "`manage.py create_key --print-only` has made."
-        )
     known = ApiKey.objects.filter(digest=keys.digest(preset)).first() if preset else None
     if known:
         return known, ""

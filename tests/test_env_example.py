@@ -41,6 +41,7 @@ def _value(node: ast.expr | None) -> Any:
 
 
 READ, SHOWN = _read(), _shown()
+WRITTEN_OUT = sorted(name for name in READ if _value(READ[name]) not in (None, ""))
 
 
 def test_every_variable_is_explained() -> None:
@@ -51,9 +52,7 @@ def test_no_variable_is_explained_that_nobody_reads() -> None:
     assert sorted(set(SHOWN) - set(READ)) == []
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name in READ if _value(READ[name]) not in (None, ""))
-)
+@pytest.mark.parametrize("name", WRITTEN_OUT)
 def test_the_default_is_the_one_shown(name: str) -> None:
     value = _value(READ[name])
     words = {True: "on", False: "off"}

@@ -46,6 +46,7 @@ class Command(HitlCommand):
     def run(self) -> None:
         """Claim the folder and the port, prepare the database, serve until told to stop."""
         _leave_on_signals()
+        bootstrap.check()
         with data_folder.claimed(settings.DATA_DIR, absolute("/")), _listen() as listener:
             if data_folder.migrate():
                 self.say("The database is up to date.")
