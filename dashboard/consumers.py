@@ -84,7 +84,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
     def _leave(self) -> None:
         if self._viewer is not None:
             _open[self._viewer.user_id] -= 1
-            _open[self._viewer.user_id] or _open.pop(self._viewer.user_id)
+            if not _open[self._viewer.user_id]:
+                del _open[self._viewer.user_id]
             self._viewer = None
         if self._task is not None:
             self._task.cancel()
@@ -96,8 +97,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 await self._say({"type": "ready"})
                 code = await self._pass_on(queue, viewer)
             await self.close(code)
-        except asyncio.CancelledError:
-            raise
+        except OSError:
+            pass  # the browser went away in the middle of a word
         except Exception:
             logger.warning("live socket broke", exc_info=True)
             await self.close(BROKEN)

@@ -151,9 +151,8 @@ def _failure(workflow: Workflow) -> dict[str, str] | None:
     error = workflow.error
     if not error:
         return None
-    if isinstance(error, dict) and isinstance(error.get("message"), str):
-        return {"code": str(error.get("code", "")), "message": error["message"]}
-    return {"code": "", "message": str(error)}
+    code = str(error.get("code", "")) if isinstance(error, dict) else ""
+    return {"code": code, "message": timeline.problem_of(error)}
 
 
 def event_page(workflow: Workflow, seq: int) -> dict[str, Any] | None:

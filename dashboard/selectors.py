@@ -197,9 +197,9 @@ def history(who: Circle, filters: HistoryFilters) -> Page[Workflow]:
     if filters.verdict:
         rows = rows.filter(decision=filters.verdict)
     if filters.since:
-        rows = rows.filter(created_at__gte=_midnight(filters.since))
+        rows = rows.filter(created_at__gte=_moment(filters.since, dt.time.min))
     if filters.until:
-        rows = rows.filter(created_at__lt=_midnight(filters.until) + dt.timedelta(days=1))
+        rows = rows.filter(created_at__lte=_moment(filters.until, dt.time.max))
     if filters.after:
         place = filters.after
         rows = rows.filter(
@@ -216,8 +216,8 @@ def history(who: Circle, filters: HistoryFilters) -> Page[Workflow]:
     return Page(shown, Cursor(last.created_at, 0, last.pk) if last else None)
 
 
-def _midnight(day: dt.date) -> dt.datetime:
-    return dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC)
+def _moment(day: dt.date, time: dt.time) -> dt.datetime:
+    return dt.datetime.combine(day, time, tzinfo=dt.UTC)
 
 
 # --- Both ----------------------------------------------------------------------------------------

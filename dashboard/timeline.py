@@ -82,6 +82,12 @@ def _says(event: Event) -> Says:
             return _machinery(type_, who, data)
 
 
+def problem_of(error: Any) -> str:
+    """What an error says; agents report errors of any shape."""
+    message = error.get("message") if isinstance(error, dict) else None
+    return str(message or error or "")
+
+
 def _answer(who: str, data: dict[str, Any]) -> Says:
     tone, icon, verb = VERDICTS[Verdict(data["decision"])]
     return tone, icon, f"{who} {verb}", str(data.get("comment", ""))
@@ -90,7 +96,7 @@ def _answer(who: str, data: dict[str, Any]) -> Says:
 def _machinery(type_: str, who: str, data: dict[str, Any]) -> Says:
     """What happens without anybody's answer: deadlines and carrying out."""
     number = data.get("attempt", "")
-    problem = str((data.get("error") or {}).get("message", ""))
+    problem = problem_of(data.get("error") or data.get("message"))
     match type_:
         case EventType.WORKFLOW_HELD:
             return "warn", "player-pause", "The deadline passed; the request stays open", ""
@@ -100,6 +106,8 @@ def _machinery(type_: str, who: str, data: dict[str, Any]) -> Says:
             return "muted", "hourglass", "Nobody answered in time", ""
         case EventType.WORKFLOW_REJECTED:
             return "danger", "circle-x", "The request was rejected; nothing ran", ""
+        case EventType.ACTION_EXECUTING if not number:
+            return "danger", "shield-lock", "Nothing was started", problem
         case EventType.ACTION_EXECUTING:
             executor = data.get("executor", who)
             return "info", "player-play", f"{executor} started attempt {number}", ""
