@@ -113,9 +113,10 @@ def _rests(delivery_id: UUID) -> bool:
     if left:
         # Spread out, so that they do not all knock in the second the rest is over.
         wait = dt.timedelta(seconds=left + secrets.randbelow(3000) / 1000)
-        Delivery.objects.filter(OPEN, pk=delivery_id, claimed_at=None).update(
-            next_retry_at=database_now() + wait
-        )
+        now = database_now()
+        Delivery.objects.filter(
+            OPEN, pk=delivery_id, claimed_at=None, next_retry_at__lte=now
+        ).update(next_retry_at=now + wait)
     return bool(left)
 
 

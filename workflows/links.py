@@ -111,7 +111,7 @@ def visitor(request: HttpRequest, delivery_id: UUID) -> Visitor:
     membership = accounts.membership(delivery.team_id, delivery.user.pk)
     if membership is None:
         raise LinkVoid(f"You are no longer a member of the team {delivery.team.name}.")
-    if person is None and link and link.created_at < membership.created_at:
+    if person is None and link and link.created_at < membership.role_since:
         raise LinkVoid("Your place in the team has changed since this message was sent: log in.")
     return Visitor(delivery, delivery.user, membership, "session" if person else "link")
 

@@ -285,6 +285,7 @@ class View(models.Model):
     workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="views")
     round = models.PositiveSmallIntegerField()
     user = models.ForeignKey(User, models.PROTECT, related_name="+")
+    certain = models.BooleanField(default=True, help_text="Not just a link that was followed.")
     viewed_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

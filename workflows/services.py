@@ -283,10 +283,17 @@ def _approve(
 def mark_viewed(workflow_id: UUID, *, user: User, source: str, certain: bool = True) -> bool:
     """Record `human.viewed` once per person and round; True the first time.
 
-    `certain` is False where only a link was opened: mail scanners follow links too.
+    `certain` is False where only a link was opened: mail scanners follow links too. A certain
+    view after an uncertain one is recorded as well.
     """
     workflow = lock(workflow_id)
-    _, first = View.objects.get_or_create(workflow=workflow, round=workflow.round, user=user)
+    view, first = View.objects.get_or_create(
+        workflow=workflow, round=workflow.round, user=user, defaults={"certain": certain}
+    )
+    if certain and not view.certain:
+        # Until now only a link had been opened, perhaps by a scanner: this is the person.
+        first, view.certain = True, True
+        view.save(update_fields=["certain"])
     if first:
         amend(
             workflow,

@@ -82,6 +82,11 @@ class Team(Identified):
         default=LinkDecisions.MEDIUM,
         help_text="A mailed link proves the mailbox only. High risk always asks to log in.",
     )
+    allow_guests = models.BooleanField(
+        default=False,
+        help_text="Agents may name people without an account as approvers: they are reached by "
+        "mail and decide by its link, as far as links may decide.",
+    )
     members: "models.ManyToManyField[User, Membership]" = models.ManyToManyField(
         User, through="Membership", related_name="teams"
     )
@@ -107,6 +112,9 @@ class Membership(models.Model):
     team = models.ForeignKey(Team, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.APPROVER)
+    # Links and buttons from before this moment are void: a right that was taken away and given
+    # back comes with new ones.
+    role_since = models.DateTimeField(default=timezone.now, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -114,6 +122,16 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} ({self.role}, {self.team})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Note since when the role holds."""
+        before = Membership.objects.filter(pk=self.pk).values_list("role", flat=True).first()
+        if before is not None and before != self.role:
+            self.role_since = timezone.now()
+            fields = kwargs.get("update_fields")
+            if fields is not None:
+                kwargs["update_fields"] = {*fields, "role_since"}
+        super().save(*args, **kwargs)
 
     @property
     def may_decide(self) -> bool:
@@ -145,7 +163,16 @@ class ContactPoint(models.Model):
     class Meta:
         ordering = ("position", "pk")
         constraints = (
-            models.UniqueConstraint(fields=("kind", "address"), name="contact_point_is_one_person"),
+            models.UniqueConstraint(
+                fields=("user", "kind", "address"), name="contact_point_once_a_person"
+            ),
+            # Only once proved: claiming an address must not keep its owner from using it.
+            models.UniqueConstraint(
+                fields=("kind", "address"),
+                condition=models.Q(verified_at__isnull=False),
+                name="contact_point_is_one_person",
+                violation_error_message="This address belongs to somebody else.",
+            ),
         )
 
     def __str__(self) -> str:

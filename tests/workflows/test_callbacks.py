@@ -555,6 +555,14 @@ def test_links_from_before_a_removal_stay_dead(
     response = open_page(client, link)
     assert response.status_code == 403
     assert "Your place in the team has changed" in text(response)
+
+
+def test_links_from_before_a_demotion_stay_dead(
+    client: Client, link: str, workflow: Workflow, team: Team, approver: User
+) -> None:
+    for role in (Role.VIEWER, Role.APPROVER):
+        add_member(team, approver, role)
+    assert open_page(client, link).status_code == 403
     client.force_login(approver)
     assert client.get(page_of(workflow)).status_code == 200
 

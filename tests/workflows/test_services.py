@@ -249,6 +249,17 @@ def test_view_is_recorded_once_per_person(agent: Agent, approver: User, colleagu
     assert names(workflow).count(EventType.HUMAN_VIEWED) == 2
 
 
+def test_certain_view_after_an_uncertain_one_is_recorded_too(agent: Agent, approver: User) -> None:
+    workflow = make_workflow(agent)
+
+    firsts = [
+        services.mark_viewed(workflow.pk, user=approver, source=Source.EMAIL, certain=certain)
+        for certain in (False, False, True, True, False)
+    ]
+
+    assert firsts == [True, False, True, False, False]
+
+
 def test_agent_withdraws_and_repeating_changes_nothing(agent: Agent) -> None:
     workflow = make_workflow(agent)
 

@@ -90,6 +90,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('role', models.CharField(choices=[('viewer', 'Viewer'), ('approver', 'Approver'), ('manager', 'Manager')], default='approver', max_length=10)),
+                ('role_since', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
             ],
@@ -102,6 +103,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=80)),
                 ('slug', models.SlugField(unique=True)),
                 ('link_decisions', models.CharField(choices=[('off', 'never: always log in'), ('low', 'low risk only'), ('medium', 'low and medium risk')], default='medium', help_text='A mailed link proves the mailbox only. High risk always asks to log in.', max_length=10)),
+                ('allow_guests', models.BooleanField(default=False, help_text='Agents may name people without an account as approvers: they are reached by mail and decide by its link, as far as links may decide.')),
                 ('members', models.ManyToManyField(related_name='teams', through='accounts.Membership', to=settings.AUTH_USER_MODEL)),
             ],
             options={
@@ -124,7 +126,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='contactpoint',
-            constraint=models.UniqueConstraint(fields=('kind', 'address'), name='contact_point_is_one_person'),
+            constraint=models.UniqueConstraint(fields=('user', 'kind', 'address'), name='contact_point_once_a_person'),
+        ),
+        migrations.AddConstraint(
+            model_name='contactpoint',
+            constraint=models.UniqueConstraint(condition=models.Q(('verified_at__isnull', False)), fields=('kind', 'address'), name='contact_point_is_one_person', violation_error_message='This address belongs to somebody else.'),
         ),
         migrations.AddConstraint(
             model_name='membership',
