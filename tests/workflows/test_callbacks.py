@@ -539,6 +539,7 @@ def test_forgotten_account_is_refused(client: Client, link: str, approver: User)
 def test_viewer_may_look_only(client: Client, link: str, team: Team, approver: User) -> None:
     page = open_page(client, link)
     add_member(team, approver, Role.VIEWER)
+    client.force_login(approver)  # the link died with the right, the person may still look
     shown = open_page(client, link)
     assert shown.status_code == 200
     assert "you may look only" in text(shown)
