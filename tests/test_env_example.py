@@ -1,4 +1,4 @@
-"""`.env.example` names every variable that the settings read, and no other, with its default."""
+"""`.env.example` names every variable that is read, and no other, with its default."""
 
 import ast
 import re
@@ -41,6 +41,7 @@ def _value(node: ast.expr | None) -> Any:
 
 
 READ, SHOWN = _read(), _shown()
+COMPOSED = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
 WRITTEN_OUT = sorted(name for name in READ if _value(READ[name]) not in (None, ""))
 
 
@@ -49,7 +50,11 @@ def test_every_variable_is_explained() -> None:
 
 
 def test_no_variable_is_explained_that_nobody_reads() -> None:
-    assert sorted(set(SHOWN) - set(READ)) == []
+    assert sorted(set(SHOWN) - set(READ) - COMPOSED) == []
+
+
+def test_what_docker_compose_asks_for_is_explained() -> None:
+    assert sorted(COMPOSED - set(SHOWN)) == []
 
 
 @pytest.mark.parametrize("name", WRITTEN_OUT)
