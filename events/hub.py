@@ -95,6 +95,7 @@ class Hub:
                 is_known = True
                 self._ready.clear()
                 self.resync()
+                _leave_if_cancelled()
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _receive_forever(self) -> None:
@@ -103,6 +104,7 @@ class Hub:
             raise RuntimeError("CHANNEL_LAYERS is not configured")
         channel = await layer.new_channel("hub")
         await layer.group_add(GROUP, channel)
+        _leave_if_cancelled()
         keeper = asyncio.create_task(self._keep(layer, channel), name="live-hub keeper")
         try:
             self._ready.set()
@@ -136,6 +138,13 @@ class Hub:
                 async with asyncio.timeout(PING_SECONDS):
                     await layer.group_add(GROUP, channel)
                     await layer.send(channel, {"type": PING})
+
+
+def _leave_if_cancelled() -> None:
+    """The Redis client swallows a cancellation that comes while it connects; act on it here."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _offer(queue: Hints, message: dict[str, Any]) -> None:

@@ -161,6 +161,20 @@ async def test_each_loop_has_one(layer: Layer) -> None:
     assert other is not mine
 
 
+async def test_a_layer_that_swallows_the_end_cannot_prevent_it(hub: Hub, layer: Layer) -> None:
+    """As the Redis client does while it connects."""
+
+    async def swallow(group: str, channel: str) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    layer.group_add = swallow  # type: ignore[method-assign]
+    async with hub.subscribe(TEAM):
+        pass
+    async with asyncio.timeout(1):
+        await hub.close()
+
+
 async def test_closing_ends_the_subscription_and_a_new_one_starts_it(
     hub: Hub, layer: Layer
 ) -> None:
