@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.core.cache import cache
 from django.db import transaction
-from django.utils import timezone
 
+from hitl.accounts import contacts
 from hitl.accounts.models import ContactPoint, User
 
 LIFETIME_SECONDS = 900
@@ -23,7 +23,10 @@ def issue(user: User, kind: str, *, address: str = "") -> str:
 
 
 def redeem(kind: str, code: str, address: str) -> User | None:
-    """Link `address` to whom the code was shown to, once; None for a code that is not good."""
+    """Link `address` to whom the code was shown to, once; None for a code that is not good.
+
+    Raises AddressTaken where the address is somebody else's.
+    """
     found = cache.get(_key(kind, code))
     if not found:
         return None
@@ -38,12 +41,8 @@ def redeem(kind: str, code: str, address: str) -> User | None:
 
 @transaction.atomic
 def link(user: User, kind: str, address: str) -> ContactPoint:
-    """Make a proven address this person's; whoever had it before loses it."""
-    ContactPoint.objects.filter(kind=kind, address=address).exclude(user=user).delete()
-    point, _ = ContactPoint.objects.update_or_create(
-        kind=kind, address=address, defaults={"user": user, "verified_at": timezone.now()}
-    )
-    return point
+    """Make a proven address this person's. Raises AddressTaken where it is somebody else's."""
+    return contacts.prove(contacts.add(user, kind, address))
 
 
 def _key(kind: str, code: str) -> str:

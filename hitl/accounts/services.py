@@ -77,9 +77,13 @@ def add_member(team: Team, user: User, role: Role = Role.APPROVER) -> Membership
     membership, _ = Membership.objects.update_or_create(
         team=team, user=user, defaults={"role": role}
     )
-    ContactPoint.objects.get_or_create(
-        kind=ContactPoint.Kind.EMAIL,
-        address=user.email,
-        defaults={"user": user, "verified_at": timezone.now()},
-    )
+    if not ContactPoint.objects.filter(
+        kind=ContactPoint.Kind.EMAIL, address=user.email, verified_at__isnull=False
+    ).exists():
+        ContactPoint.objects.update_or_create(
+            user=user,
+            kind=ContactPoint.Kind.EMAIL,
+            address=user.email,
+            defaults={"verified_at": timezone.now()},
+        )
     return membership
