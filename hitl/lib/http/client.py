@@ -6,12 +6,14 @@ because libraries that bring redirects, proxies, .netrc and pools would have to 
 each, and none lets the check and the connection share one resolution of the name.
 """
 
+import datetime as dt
 import re
 import socket
 import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, Unpack, cast
@@ -24,6 +26,8 @@ from hitl.lib.http.targets import Rules, Target, check_url
 
 # Room for the header of the answer and for the overhead of chunks.
 _OVERHEAD = 65_536
+What = tuple[str, bytes | None]  # the method and the body
+
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]{0,8192}")
 _OURS = frozenset(
@@ -54,6 +58,15 @@ class Response:
         return 200 <= self.status < 300
 
 
+def moment(date: str) -> dt.datetime | None:
+    """A Date header (RFC 9110, section 5.6.7) as an aware time; None for anything else."""
+    try:
+        found = parsedate_to_datetime(date)
+    except (ValueError, TypeError):
+        return None
+    return found if found.tzinfo else None
+
+
 def check_headers(headers: Mapping[str, str]) -> None:
     """Refuse headers that break the request apart or contradict us. Raises InvalidInput."""
     for name, value in headers.items():
@@ -66,10 +79,31 @@ def check_headers(headers: Mapping[str, str]) -> None:
         raise InvalidInput(fault, [FieldError("", fault, "header")])
 
 
-def post(
+class Options(Rules, total=False):
+    """What may be said about a call beyond the operator's rules."""
+
+    headers: Mapping[str, str]
+    timeout_total: float
+    max_response: int
+    resolve: wire.Resolve
+    tls: ssl.SSLContext | None
+
+
+def post(url: str, *, body: bytes, **options: Unpack[Options]) -> Response:
+    """POST bytes: see `request`."""
+    return request("POST", url, body=body, **options)
+
+
+def get(url: str, **options: Unpack[Options]) -> Response:
+    """GET: see `request`."""
+    return request("GET", url, **options)
+
+
+def request(
+    method: str,
     url: str,
     *,
-    body: bytes,
+    body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     timeout_total: float = 20.0,
     max_response: int = 65_536,
@@ -77,7 +111,7 @@ def post(
     tls: ssl.SSLContext | None = None,
     **rules: Unpack[Rules],
 ) -> Response:
-    """POST bytes and read at most `max_response` bytes of the answer, all in `timeout_total` s.
+    """Call once and read at most `max_response` bytes of the answer, all in `timeout_total` s.
 
     `tls` replaces the system's trust (an operator's own authority); it must verify. `rules` is
     the operator's allow-list. Raises OutboundError; any status at all is an answer, not an error.
@@ -89,7 +123,7 @@ def post(
     sock, peer = _open(target, found, tls, deadline)
     line = wire.Wire(sock, deadline, 2 * max_response + _OVERHEAD)
     with sock:
-        answer, content = _exchange(line, target, body, headers or {}, max_response)
+        answer, content = _exchange(line, target, (method, body), headers or {}, max_response)
     return Response(
         status=answer.status,
         headers=_joined(answer.getheaders()),
@@ -133,10 +167,10 @@ def _trust() -> ssl.SSLContext:
 
 
 def _exchange(
-    line: wire.Wire, target: Target, body: bytes, headers: Mapping[str, str], max_response: int
+    line: wire.Wire, target: Target, what: What, headers: Mapping[str, str], max_response: int
 ) -> tuple[HTTPResponse, bytes]:
     try:
-        return _speak(line, target, body, headers, max_response)
+        return _speak(line, target, what, headers, max_response)
     except TimeoutError:
         fault = OutboundError("timeout", "The endpoint did not answer in time.")
     except ssl.SSLError:
@@ -150,18 +184,18 @@ def _exchange(
 
 
 def _speak(
-    line: wire.Wire, target: Target, body: bytes, headers: Mapping[str, str], max_response: int
+    line: wire.Wire, target: Target, what: What, headers: Mapping[str, str], max_response: int
 ) -> tuple[HTTPResponse, bytes]:
+    method, body = what
     connection = HTTPConnection(target.host, target.port)
     connection.sock = cast(Any, line)
-    connection.putrequest("POST", target.path, skip_host=True, skip_accept_encoding=True)
+    connection.putrequest(method, target.path, skip_host=True, skip_accept_encoding=True)
     ours = {
         "host": target.authority,
         "user-agent": "hitl",
         "accept-encoding": "identity",
         "connection": "close",
-        "content-length": str(len(body)),
-    }
+    } | ({} if body is None else {"content-length": str(len(body))})
     given = {name.lower(): value for name, value in headers.items()}
     for name, value in (ours | given).items():
         connection.putheader(name, value)
