@@ -2,12 +2,15 @@
 
 import datetime as dt
 from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpRequest
 
-from hitl.lib.errors import HitlError
+from hitl.lib.errors import FieldError, HitlError, InvalidInput
+
+ADDRESS_LIMIT = 254
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,48 @@ class FormField:
     read_only: bool = False
 
 
+class Proof(StrEnum):
+    """How people show that an address is theirs."""
+
+    NONE = ""  # they cannot; an administrator vouches
+    LINK = "link"  # they open a link that was written to it
+    LOOKUP = "lookup"  # the same; the provider finds it by the address they log in with
+    CODE = "code"  # they type a code that was written to it
+    START = "start"  # they write to us, with a code that was shown to them
+
+
+@dataclass(frozen=True)
+class Note:
+    """A few words to one person outside of any request: a code, a link to confirm, a test."""
+
+    subject: str
+    text: str
+    url: str = ""
+    label: str = ""  # what the button with the url says
+
+    @property
+    def in_words(self) -> str:
+        """Everything as one text."""
+        return f"{self.text} {self.url}".strip()
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something the provider told us that will cost messages, and what to do about it."""
+
+    says: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a provider says about our account there; `time` is its clock, where it tells."""
+
+    says: str
+    troubles: tuple[Trouble, ...] = ()
+    time: dt.datetime | None = None
+
+
 class Channel:
     """One provider. Subclasses translate; `deliveries.services` keeps the books."""
 
@@ -177,11 +222,27 @@ class Channel:
     contact_kind: ClassVar[str]  # which kind of contact point it sends to
     settings: ClassVar[tuple[str, ...]] = ()  # all filled: the channel is on
     can_update: ClassVar[bool] = False  # whether a sent message can be rewritten
+    proof: ClassVar[Proof] = Proof.NONE
+    example: ClassVar[str] = ""  # an address as people type it
 
     @classmethod
     def is_on(cls) -> bool:
         """Whether everything this channel needs is configured (or the sandbox stands in)."""
         return all(getattr(settings, name, "") for name in cls.settings)
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """Settings that are still empty although others are filled: configured by halves."""
+        empty = [name for name in cls.settings if not getattr(settings, name, "")]
+        return empty if len(empty) < len(cls.settings) else []
+
+    @classmethod
+    def read_address(cls, text: str) -> str:
+        """An address as people type it, in the form it is stored. Raises InvalidInput."""
+        address = text.strip()
+        if not address or len(address) > ADDRESS_LIMIT or not address.isprintable():
+            raise bad_address("This is not an address.")
+        return address
 
     def new_code(self, message: Message) -> str:
         """A fresh reply code for this message; empty where a reply may not decide.
@@ -226,3 +287,31 @@ class Channel:
 
     def ask(self, reply: Reply, message: Message, fields: list[FormField]) -> None:
         """Open the form that asks for a reason or for edits. Raises ChannelError."""
+
+    def say(self, note: Note, *, to: str) -> None:
+        """Write a few words to an address, once and at once. Raises ChannelError."""
+        self.tell(Reply(action="say", sender=to), note.in_words)
+
+    def look_up(self, email: str) -> str | None:
+        """The address of the person with that e-mail address, for `Proof.LOOKUP`; None where
+        the provider knows nobody. Raises ChannelError."""
+        return None
+
+    def start_link(self, code: str) -> str:
+        """Where a person begins to write to us with that code, for `Proof.START`.
+
+        Raises ChannelError.
+        """
+        raise ChannelError(f"{self.label} has no such link.", permanent=True)
+
+    def check(self) -> Health:
+        """Ask the provider whether our account works; nobody is written to.
+
+        Raises ChannelError where it does not answer or does not know us.
+        """
+        return Health("It cannot be checked without sending.")
+
+
+def bad_address(sentence: str) -> InvalidInput:
+    """The error for an address that cannot be one."""
+    return InvalidInput(sentence, [FieldError("/address", sentence)])

@@ -11,17 +11,31 @@ from email.utils import parseaddr
 from typing import Any, NoReturn
 
 import mjml
+import uuid_utils.compat
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
+from django.core.validators import validate_email
 from django.template.loader import render_to_string
 
-from deliveries.channels.base import Channel, ChannelError, Choice, Message, Receipt
+from deliveries.channels.base import (
+    Channel,
+    ChannelError,
+    Choice,
+    Health,
+    Message,
+    Note,
+    Proof,
+    Receipt,
+    bad_address,
+)
 from hitl.lib.text import one_line
 
 SUBJECT_LIMIT = 150
 NOWHERE = "django.core.mail.backends.dummy.EmailBackend"
 SAID_LIMIT = 200
+NO_ACCOUNT = "No mail account is configured: set EMAIL_URL."
 
 
 class EmailChannel(Channel):
@@ -31,32 +45,81 @@ class EmailChannel(Channel):
     label = "E-mail"
     contact_kind = "email"
     settings = ("EMAIL_URL",)
+    proof = Proof.LINK
+    example = "ann@example.com"
 
     @classmethod
     def is_on(cls) -> bool:
         """Whether mail goes anywhere: to a server, a provider or the sandbox."""
         return settings.EMAIL_BACKEND != NOWHERE
 
+    @classmethod
+    def read_address(cls, text: str) -> str:
+        """Lower case, as it is compared everywhere."""
+        address = super().read_address(text).lower()
+        try:
+            validate_email(address)
+        except ValidationError:
+            raise bad_address("This is not an e-mail address.") from None
+        return address
+
     def send(
         self, message: Message, *, to: str, key: str, link: str = "", code: str = ""
     ) -> Receipt:
         """Hand one mail to the mail server; its Message-ID is made from `key`."""
-        if not self.is_on():
-            raise ChannelError("No mail account is configured: set EMAIL_URL.", permanent=True)
         mail = compose(message, to=to, key=key, link=link)
+        _hand_over(mail, secret=link)
+        return Receipt({"messageId": mail.extra_headers["Message-ID"]})
+
+    def say(self, note: Note, *, to: str) -> None:
+        """A short mail, with one button where there is a link."""
+        _hand_over(compose_note(note, to=to), secret=note.url)
+
+    def check(self) -> Health:
+        """Connect, log in and name the sender, then hang up."""
+        if not self.is_on():
+            raise ChannelError(NO_ACCOUNT, permanent=True)
         connection = get_connection()
         try:
             _open(connection)
-            connection.send_messages([mail])
-        except ChannelError:
-            raise
-        except Exception as error:
-            _refused(error, link)
+            return _greet(connection)
+        except smtplib.SMTPException as error:
+            _refused(error, "")
         finally:
-            # The mail server has taken or refused the mail by now, however badly it says goodbye.
             with contextlib.suppress(OSError, smtplib.SMTPException):
                 connection.close()
-        return Receipt({"messageId": mail.extra_headers["Message-ID"]})
+
+
+def _hand_over(mail: EmailMultiAlternatives, *, secret: str) -> None:
+    if not EmailChannel.is_on():
+        raise ChannelError(NO_ACCOUNT, permanent=True)
+    connection = get_connection()
+    try:
+        _open(connection)
+        connection.send_messages([mail])
+    except ChannelError:
+        raise
+    except Exception as error:
+        _refused(error, secret)
+    finally:
+        # The mail server has taken or refused the mail by now, however badly it says goodbye.
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            connection.close()
+
+
+def _greet(connection: BaseEmailBackend) -> Health:
+    """What an open connection tells; other back ends than SMTP tell nothing before they send."""
+    server = getattr(connection, "connection", None)
+    if not isinstance(server, smtplib.SMTP):
+        return Health("Mail is handed to a provider that tells nothing before a message is sent.")
+    sender = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
+    code, said = server.mail(sender)
+    if code >= 400:
+        raise smtplib.SMTPSenderRefused(code, said, sender)
+    server.rset()
+    login = f" as {settings.EMAIL_HOST_USER}" if settings.EMAIL_HOST_USER else ""
+    where = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+    return Health(f"{where} lets us in{login} and takes mail from {sender}.")
 
 
 def compose(message: Message, *, to: str, key: str, link: str) -> EmailMultiAlternatives:
@@ -79,6 +142,24 @@ def compose(message: Message, *, to: str, key: str, link: str) -> EmailMultiAlte
             "X-Auto-Response-Suppress": "All",
         },
     )
+    mail.attach_alternative(html, "text/html")
+    return mail
+
+
+def compose_note(note: Note, *, to: str) -> EmailMultiAlternatives:
+    """A short mail outside of any request."""
+    context = {"note": note, "lines": note.text.splitlines()}
+    mail = EmailMultiAlternatives(
+        subject=one_line(note.subject, SUBJECT_LIMIT),
+        body=render_to_string("deliveries/email/note.txt", context),
+        to=[to],
+        headers={
+            "Message-ID": f"<{uuid_utils.compat.uuid7()}@{_domain()}>",
+            "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "All",
+        },
+    )
+    html = mjml.mjml2html(render_to_string("deliveries/email/note.mjml", context))
     mail.attach_alternative(html, "text/html")
     return mail
 

@@ -7,6 +7,7 @@ agent's text only the title is sent, and nothing in it can become a second link.
 import base64
 import hashlib
 import hmac
+import json
 import re
 import secrets
 import string
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
@@ -35,10 +36,15 @@ from deliveries.channels.base import (
     ChannelError,
     Forged,
     FormField,
+    Health,
     Message,
+    Note,
+    Proof,
     Receipt,
     Reply,
     Report,
+    Trouble,
+    bad_address,
 )
 from hitl.lib import gsm7, http, strict_json
 from hitl.lib.errors import InvalidInput
@@ -97,6 +103,17 @@ class SmsChannel(Channel):
     label = "SMS"
     contact_kind = "phone"
     settings = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM")
+    proof = Proof.CODE
+    example = "+44 7700 900123"
+
+    @classmethod
+    def read_address(cls, text: str) -> str:
+        """E.164: people may write it with spaces, brackets and dashes, or 00 for the plus."""
+        digits = re.sub(r"[\s().\-/\u2010-\u2015]", "", super().read_address(text))
+        number = "+" + digits[2:] if digits.startswith("00") else digits
+        if not E164.fullmatch(number):
+            raise bad_address("This is not a phone number with its country code, like +44 7700 …")
+        return number
 
     def new_code(self, message: Message) -> str:
         """Five random letters at low risk; none where the request itself must be read."""
@@ -146,6 +163,24 @@ class SmsChannel(Channel):
         """Ask why: a phone has no form, so the answer is the same reply with its reason."""
         again = f"NO {reply.code}" if reply.code else "NO, the code"
         _create(reply.sender, f"Why not? Please reply: {again} and your reason.")
+
+    def say(self, note: Note, *, to: str) -> None:
+        """One short text."""
+        _create(to, _short(note.in_words))
+
+    def check(self) -> Health:
+        """Ask Twilio for the account, and for the number that sends."""
+        account, time = _fetch("")
+        kind, state = str(account.get("type")), str(account.get("status"))
+        says = f"Twilio knows the account {one_line(str(account.get('friendly_name')), 80)}."
+        troubles = []
+        if state != "active":
+            remedy = "Look at it in Twilio's console."
+            troubles.append(Trouble(f"The account is {one_line(state, 40)}.", remedy))
+        if kind == "Trial":
+            trial = "It is a trial account: it only sends to numbers verified in Twilio's console."
+            troubles.append(Trouble(trial, "Upgrade it."))
+        return Health(says, (*troubles, *_check_number()), time)
 
 
 # --- What we write --------------------------------------------------------------------------------
@@ -234,6 +269,43 @@ def _create(to: str, text: str) -> str:
     return str(sid)
 
 
+def _check_number() -> list[Trouble]:
+    """What stands against the number in TWILIO_FROM; nothing is known of messaging services."""
+    if not E164.fullmatch(settings.TWILIO_FROM):
+        return []
+    found, _ = _fetch("/IncomingPhoneNumbers", {"PhoneNumber": settings.TWILIO_FROM})
+    numbers = found.get("incoming_phone_numbers")
+    if not isinstance(numbers, list) or not numbers or not isinstance(numbers[0], dict):
+        says = "TWILIO_FROM is not a number of this account."
+        return [Trouble(says, "Take one from Twilio's console.")]
+    ours = absolute(CALLBACK_PATH)
+    if numbers[0].get("sms_url") != ours:
+        says = "Replies by SMS do not reach us: the number's incoming messages go elsewhere."
+        return [Trouble(says, f"Point them at {ours} (HTTP POST) in Twilio's console.")]
+    return []
+
+
+def _fetch(part: str, query: Mapping[str, str] | None = None) -> tuple[dict[str, Any], Any]:
+    """A part of our account, and Twilio's clock. Raises ChannelError."""
+    path = f"/2010-04-01/Accounts/{quote(settings.TWILIO_ACCOUNT_SID, safe='')}{part}.json"
+    path += f"?{urlencode(query)}" if query else ""
+    try:
+        answer = _call("GET", path, None, {})
+    except http.OutboundError as error:
+        raise ChannelError(_unreachable(error)) from error
+    try:
+        said = json.loads(answer.body)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise ChannelError(f"Twilio answered {answer.status}, and nothing that can be read.")
+    if not answer.is_success:
+        code = said.get("code")
+        known = SENTENCES.get(code if isinstance(code, int) else answer.status)
+        raise ChannelError(known or f"Twilio answered {answer.status}.", permanent=True)
+    return said, http.moment(answer.headers.get("date", ""))
+
+
 def _sender() -> dict[str, str]:
     is_service = settings.TWILIO_FROM.startswith("MG")
     return {"messaging_service_sid" if is_service else "from_": settings.TWILIO_FROM}
@@ -269,12 +341,11 @@ class _Http:
         *,
         data: Mapping[str, str],
         headers: Mapping[str, str],
-        auth: tuple[str, str],
         **_: Any,
     ) -> Response:
         """Post one form. Raises ChannelError where trying again later makes sense."""
         try:
-            answer = _post(urlsplit(uri).path, urlencode(data).encode(), headers, auth)
+            answer = _call("POST", urlsplit(uri).path, urlencode(data).encode(), headers)
         except http.OutboundError as error:
             raise ChannelError(_unreachable(error)) from error
         if answer.status in TRANSIENT or not 200 <= answer.status < 500:
@@ -283,15 +354,14 @@ class _Http:
         return Response(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)
 
 
-def _post(
-    path: str, body: bytes, headers: Mapping[str, str], auth: tuple[str, str]
-) -> http.Response:
+def _call(method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> http.Response:
     base = settings.TWILIO_API_URL.rstrip("/")
-    login = base64.b64encode(":".join(auth).encode()).decode()
-    return http.post(
+    login = f"{settings.TWILIO_ACCOUNT_SID}:{settings.TWILIO_AUTH_TOKEN}".encode()
+    return http.request(
+        method,
         base + path,
         body=body,
-        headers={**headers, "Authorization": f"Basic {login}"},
+        headers={**headers, "Authorization": f"Basic {base64.b64encode(login).decode()}"},
         timeout_total=TIMEOUT_SECONDS,
         allow_http=base.startswith("http://"),
         allow_hosts=[urlsplit(base).netloc],

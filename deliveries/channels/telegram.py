@@ -27,13 +27,19 @@ from deliveries.channels.base import (
     Fact,
     Forged,
     FormField,
+    Health,
     Message,
+    Note,
+    Proof,
     Receipt,
     Reply,
     Report,
+    Trouble,
+    bad_address,
 )
 from hitl.lib import http
 from hitl.lib.text import one_line, visible
+from hitl.lib.urls import absolute
 
 TIMEOUT_SECONDS = 10.0
 # Telegram keeps what it could not deliver for a day, so anything older is not from there.
@@ -57,6 +63,11 @@ ASKED = re.compile(rf"{re.escape(QUESTION)}\n.*\nrequest {_ID}", re.DOTALL)
 START = re.compile(r"/start(?:@\w+)?\s+(?P<code>[A-Za-z0-9_-]{1,64})\s*")
 NUMBER = re.compile(r"-?[1-9][0-9]{0,15}")
 
+CALLBACK_PATH = "/webhooks/telegram/callback"
+WEBHOOK_PORTS = (443, 80, 88, 8443)  # https://core.telegram.org/bots/api#setwebhook
+UPDATES = ["message", "callback_query"]
+BOT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,63}")
+
 TRANSIENT = (408, 409, 425, 429)
 SENTENCES = {
     "chat not found": "There is no such chat, or nobody has started the bot in it.",
@@ -74,6 +85,16 @@ class TelegramChannel(Channel):
     contact_kind = "telegram"
     settings = ("TELEGRAM_BOT_TOKEN", "TELEGRAM_WEBHOOK_SECRET")
     can_update = True
+    proof = Proof.START
+    example = "123456789"
+
+    @classmethod
+    def read_address(cls, text: str) -> str:
+        """The number of a chat; a group's is negative."""
+        address = super().read_address(text)
+        if not NUMBER.fullmatch(address):
+            raise bad_address("This is not the number of a Telegram chat.")
+        return address
 
     def send(
         self, message: Message, *, to: str, key: str, link: str = "", code: str = ""
@@ -141,6 +162,77 @@ class TelegramChannel(Channel):
         chat = _id(reply.handle.get("chatId", reply.sender))
         here = {"chat_id": chat, "reply_markup": markup, **_below(reply)}
         _call("sendMessage", {**here, **asked, "link_preview_options": NO_PREVIEW})
+
+    def say(self, note: Note, *, to: str) -> None:
+        """A few words in a chat."""
+        _call("sendMessage", {"chat_id": _id(to), **_words(note.in_words)})
+
+    def start_link(self, code: str) -> str:
+        """Opens a chat with the bot, whose Start button sends the code."""
+        return f"https://t.me/{settings.TELEGRAM_BOT_NAME or _bot_name()}?start={code}"
+
+    def check(self) -> Health:
+        """Ask Telegram who the bot is and where its updates go."""
+        name = _bot_name()
+        return Health(f"We are the bot @{name}.", tuple(_check_webhook()))
+
+    def set_webhook(self) -> str:
+        """Have Telegram post our updates to us; returns where to. Raises ChannelError."""
+        url = webhook_url()
+        _call(
+            "setWebhook",
+            {
+                "url": url,
+                "secret_token": settings.TELEGRAM_WEBHOOK_SECRET,
+                "allowed_updates": UPDATES,
+            },
+        )
+        return url
+
+    def remove_webhook(self) -> None:
+        """Have Telegram keep our updates for itself. Raises ChannelError."""
+        _call("deleteWebhook", {})
+
+
+def webhook_url() -> str:
+    """Where Telegram has to post to. Raises ChannelError for addresses that it refuses."""
+    url = absolute(CALLBACK_PATH)
+    parts = urlsplit(url)
+    if parts.scheme != "https" or (parts.port or 443) not in WEBHOOK_PORTS:
+        ports = ", ".join(map(str, WEBHOOK_PORTS))
+        raise ChannelError(
+            f"Telegram posts to https:// on the ports {ports} only, and PUBLIC_URL is another.",
+            permanent=True,
+        )
+    return url
+
+
+def _check_webhook() -> list[Trouble]:
+    remedy = "Run manage.py telegram_webhook."
+    try:
+        ours = webhook_url()
+    except ChannelError as error:
+        return [Trouble(str(error), "Set PUBLIC_URL to the https:// address of this server.")]
+    hook = _call("getWebhookInfo", {})
+    if _at(hook, "url") != ours:
+        says = "Answers in Telegram do not reach us: its webhook "
+        says += "leads elsewhere." if _at(hook, "url") else "is not set."
+        return [Trouble(says, remedy)]
+    kinds = _at(hook, "allowed_updates")
+    if isinstance(kinds, list) and kinds and not set(UPDATES) <= set(kinds):
+        return [Trouble("Telegram does not post every kind of update that we need.", remedy)]
+    if _number(_at(hook, "pending_update_count")) and _at(hook, "last_error_message"):
+        said = one_line(str(_at(hook, "last_error_message")), LINE_LIMIT)
+        says = f"Telegram could not post to us lately: {said}"
+        return [Trouble(says, "Look whether this server can be reached under PUBLIC_URL.")]
+    return []
+
+
+def _bot_name() -> str:
+    name = _at(_call("getMe", {}), "username")
+    if not isinstance(name, str) or not BOT_NAME.fullmatch(name):
+        raise _unreadable()
+    return name
 
 
 # --- What we write --------------------------------------------------------------------------------

@@ -4,9 +4,11 @@ No retries here: each one is an attempt on the delivery's books. The sentence of
 from Slack's error code alone: never from what was sent, where the token and the message are.
 """
 
+import datetime as dt
 import logging
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from http.client import HTTPException
 from typing import Any, NoReturn
@@ -18,6 +20,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook import WebhookClient
 
 from deliveries.channels.base import ChannelError
+from hitl.lib.http import moment
+from hitl.lib.text import one_line
 
 TIMEOUT = 5  # seconds to connect, and again to be answered
 RETRY_AFTER = 30.0  # when Slack says "too many" without saying for how long
@@ -180,8 +184,33 @@ def _bot(token: str, url: str) -> str:
     return str(call(client().auth_test).get("user_id", ""))
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Who our token makes us; `time` is Slack's clock."""
+
+    bot: str
+    workspace: str
+    scopes: list[str]
+    time: dt.datetime | None
+
+
+def identify() -> Identity:
+    """Ask Slack about our token. Raises ChannelError."""
+    answer = _try(client().auth_test, {})
+    headers = {name.lower(): str(value) for name, value in answer.headers.items()}
+    return Identity(
+        bot=one_line(str(answer.data.get("user") or answer.data.get("user_id") or "?"), 80),
+        workspace=one_line(str(answer.data.get("team") or answer.data.get("team_id") or "?"), 80),
+        scopes=[s for part in headers.get("x-oauth-scopes", "").split(",") if (s := part.strip())],
+        time=moment(headers.get("date", "")),
+    )
+
+
 def scopes() -> list[str]:
     """The scopes that Slack has given our token. Raises ChannelError."""
-    headers = _try(client().auth_test, {}).headers
-    given = next((str(v) for name, v in headers.items() if name.lower() == "x-oauth-scopes"), "")
-    return [scope for part in given.split(",") if (scope := part.strip())]
+    return identify().scopes
+
+
+def check_app_token() -> None:
+    """Ask for a connection that is never opened. Raises ChannelError where we would get none."""
+    call(client().apps_connections_open, app_token=settings.SLACK_APP_TOKEN)

@@ -27,7 +27,7 @@ from slack_sdk.models.blocks import (
 )
 from slack_sdk.models.blocks.block_elements import RichTextElementParts, RichTextQuoteElement
 
-from deliveries.channels.base import Choice, Fact, Message
+from deliveries.channels.base import Choice, Fact, Message, Note
 from deliveries.channels.slack import wording
 
 APPROVE, REJECT, EDIT, OPEN = "hitl_approve", "hitl_reject", "hitl_edit", "hitl_open"
@@ -45,6 +45,7 @@ VALUE_LIMIT = 800
 SHORT = 60
 REASON_LIMIT = 1000
 FALLBACK_LIMIT = 300
+TEXT_LIMIT = 2000
 _LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,1000}")
 
 Drawn = list[dict[str, Any]]
@@ -58,6 +59,14 @@ def asking(message: Message, key: str) -> Drawn:
 def telling(message: Message) -> Drawn:
     """The message that tells the outcome, with nothing to press."""
     return _draw(message, [])
+
+
+def note(said: Note) -> Drawn:
+    """A few words outside of any request, with one button where there is a link."""
+    drawn: list[Block] = [SectionBlock(text=wording.plain(wording.lines(said.text, TEXT_LIMIT)))]
+    if said.url:
+        drawn.append(ActionsBlock(elements=[_link(said.label, said.url, "primary")]))
+    return _dump(drawn)
 
 
 def fallback(message: Message) -> str:

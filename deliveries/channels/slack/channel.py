@@ -18,10 +18,15 @@ from deliveries.channels.base import (
     Channel,
     ChannelError,
     FormField,
+    Health,
     Message,
+    Note,
+    Proof,
     Receipt,
     Reply,
     Report,
+    Trouble,
+    bad_address,
 )
 from deliveries.channels.slack import api, blocks, forms, inbound, signature, wording
 
@@ -42,12 +47,30 @@ class SlackChannel(Channel):
     contact_kind = "slack"
     settings = ("SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET")
     can_update = True
+    proof = Proof.LOOKUP
+    example = "T123:U456"
 
     @classmethod
     def is_on(cls) -> bool:
         """Whether there is a bot, and a way for clicks to come back: signed posts or a socket."""
         back = settings.SLACK_SIGNING_SECRET or settings.SLACK_APP_TOKEN
         return bool(settings.SLACK_BOT_TOKEN and back)
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """The bot, or every way back to us."""
+        back = settings.SLACK_SIGNING_SECRET or settings.SLACK_APP_TOKEN
+        if settings.SLACK_BOT_TOKEN and not back:
+            return ["SLACK_SIGNING_SECRET or SLACK_APP_TOKEN"]
+        return ["SLACK_BOT_TOKEN"] if back and not settings.SLACK_BOT_TOKEN else []
+
+    @classmethod
+    def read_address(cls, text: str) -> str:
+        """A person or a channel in a workspace: `T123:U456`."""
+        address = super().read_address(text).upper()
+        if not _ADDRESS.fullmatch(address):
+            raise bad_address("This is not a Slack address (like T123:U456).")
+        return address
 
     def send(
         self, message: Message, *, to: str, key: str, link: str = "", code: str = ""
@@ -131,6 +154,36 @@ class SlackChannel(Channel):
         client = api.client(timeout=VIEW_TIMEOUT)
         api.call(client.views_open, trigger_id=trigger, view=view.to_dict())
 
+    def say(self, note: Note, *, to: str) -> None:
+        """A direct message, with one button where there is a link."""
+        api.call(
+            api.client().chat_postMessage,
+            channel=_conversation(to),
+            text=wording.escape(wording.lines(note.text, TOLD_LIMIT)),
+            blocks=blocks.note(note),
+            mrkdwn=False,
+            parse="none",
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+
+    def look_up(self, email: str) -> str | None:
+        """See `lookup_user`."""
+        return self.lookup_user(email)
+
+    def check(self) -> Health:
+        """Ask Slack who we are, what we may do, and whether Socket Mode would let us in."""
+        identity = api.identify()
+        lacking = [scope for scope in api.SCOPES if scope not in identity.scopes]
+        troubles = []
+        if lacking:
+            says = f"The app lacks the permission{'s' * (len(lacking) > 1)} {', '.join(lacking)}."
+            troubles.append(Trouble(says, "Install it again from docs/slack-app-manifest.yaml."))
+        if settings.SLACK_APP_TOKEN:
+            troubles += _check_socket()
+        says = f"We are {identity.bot} in the workspace {identity.workspace}."
+        return Health(says, tuple(troubles), identity.time)
+
     def lookup_user(self, email: str) -> str | None:
         """The contact point of the workspace member with that address. Raises ChannelError.
 
@@ -152,6 +205,15 @@ class SlackChannel(Channel):
         """The permissions that the installed app lacks. Raises ChannelError."""
         given = api.scopes()
         return [scope for scope in api.SCOPES if scope not in given]
+
+
+def _check_socket() -> list[Trouble]:
+    try:
+        api.check_app_token()
+    except ChannelError as error:
+        remedy = "Make an app-level token with connections:write and set SLACK_APP_TOKEN."
+        return [Trouble(f"Clicks cannot reach us through Socket Mode: {error}", remedy)]
+    return []
 
 
 def _conversation(address: str) -> str:
