@@ -399,6 +399,8 @@ TWILIO_API_URL: str = env.str("TWILIO_API_URL", default="https://api.twilio.com"
 # A Telegram bot, and the secret_token its webhook was set with (letters, digits, _ and -).
 TELEGRAM_BOT_TOKEN: str = env.str("TELEGRAM_BOT_TOKEN", default="")
 TELEGRAM_WEBHOOK_SECRET: str = env.str("TELEGRAM_WEBHOOK_SECRET", default="")
+# The bot's name, for the links that start it; asked for by getMe where it is not set.
+TELEGRAM_BOT_NAME: str = env.str("TELEGRAM_BOT_NAME", default="")
 TELEGRAM_API_URL: str = env.str("TELEGRAM_API_URL", default="https://api.telegram.org")
 DELIVERY_MAX_ATTEMPTS: int = env.int("DELIVERY_MAX_ATTEMPTS", default=6)
 DELIVERY_FIRST_RETRY_SECONDS: int = env.int("DELIVERY_FIRST_RETRY_SECONDS", default=120)
