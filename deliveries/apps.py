@@ -3,7 +3,9 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
+from deliveries.channels import TABLE
 from deliveries.checks import CHECKS
+from hitl.accounts import kinds
 
 
 class DeliveriesConfig(AppConfig):
@@ -13,3 +15,6 @@ class DeliveriesConfig(AppConfig):
     def ready(self) -> None:
         for check in CHECKS:
             register(check)
+        for channel in TABLE:
+            label = channel.contact_label or channel.label
+            kinds.register(channel.contact_kind, label, channel.read_address)

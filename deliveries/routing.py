@@ -26,10 +26,18 @@ def first_wave(people: Sequence[User]) -> list[Recipient]:
     """Everybody's addresses to write to at once; nothing for people nobody can reach."""
     points = _points(people)
     return [
-        Recipient(person, channel, point.address)
+        recipient
         for person in people
-        for point, channel in _at_once(_open(points[person.pk]))
+        for recipient in _recipients(person, _at_once(_open(points[person.pk])))
     ]
+
+
+def order_for(person: User) -> tuple[list[Recipient], list[Recipient]]:
+    """The person's addresses that are written to at once, and those that come next, in order."""
+    points = _open(_points([person])[person.pk])
+    now = _at_once(points)
+    later = [pair for pair in points if pair not in now]
+    return _recipients(person, now), _recipients(person, later)
 
 
 def next_for(delivery: Delivery) -> Recipient | None:
@@ -72,6 +80,10 @@ def _open(points: list[ContactPoint]) -> list[tuple[ContactPoint, str]]:
     """The points whose channel is on, with the channel's name."""
     names = {kind.contact_kind: name for name, kind in CHANNELS.items() if kind.is_on()}
     return [(point, names[point.kind]) for point in points if point.kind in names]
+
+
+def _recipients(person: User, points: list[tuple[ContactPoint, str]]) -> list[Recipient]:
+    return [Recipient(person, channel, point.address) for point, channel in points]
 
 
 def _at_once(points: list[tuple[ContactPoint, str]]) -> list[tuple[ContactPoint, str]]:

@@ -62,6 +62,7 @@ class Message:
     choices: list[Choice] = field(default_factory=list)
     outcome: str = ""
     deceptive: bool = False  # some text hides characters or mixes look-alike alphabets
+    login_needed: bool = False  # the team wants more than a personal link at this risk
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as it is stored with the delivery."""
@@ -94,8 +95,10 @@ class Reply:
     """What somebody did in a channel, translated. Only the signature has been checked so far.
 
     `action`: decide, ask_reason or ask_edits (open the form that asks), say (words without a
-    clear verdict), link (`sender` proves to be whoever was shown `code`). `reference` is our
-    opaque delivery id from the button, `code` a reply code.
+    clear verdict), link (`sender` proves to be whoever was shown `code`), mail (a letter in answer
+    to ours, whose `decision` is empty where it is not clear). `reference` is our opaque delivery
+    id from the button, `code` a reply code. `doubt` says why the provider does not believe that it
+    was `sender` who wrote.
     `sender` is the provider's identity of the person in contact-point form; `place` is where it
     was pressed (must match the delivery's `metadata`); `handle` is what answering that very post
     needs; `event_id` is unique at the provider, so that repeats are recognised.
@@ -112,11 +115,15 @@ class Reply:
     place: dict[str, str] = field(default_factory=dict)
     handle: dict[str, str] = field(default_factory=dict)
     event_id: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A provider's later word on a message it took: delivered, or why not."""
+    """A provider's later word on a message it took: delivered, or why not.
+
+    With both it arrived, and something else is to be known about it.
+    """
 
     provider_id: str
     delivered: bool = False
@@ -220,8 +227,10 @@ class Channel:
     name: ClassVar[str]
     label: ClassVar[str]
     contact_kind: ClassVar[str]  # which kind of contact point it sends to
+    contact_label: ClassVar[str] = ""  # what people call such a point, where not like the channel
     settings: ClassVar[tuple[str, ...]] = ()  # all filled: the channel is on
     can_update: ClassVar[bool] = False  # whether a sent message can be rewritten
+    codes_expire: ClassVar[bool] = True  # a code that cannot be guessed lives as long as its request
     proof: ClassVar[Proof] = Proof.NONE
     example: ClassVar[str] = ""  # an address as people type it
 
@@ -229,6 +238,11 @@ class Channel:
     def is_on(cls) -> bool:
         """Whether everything this channel needs is configured (or the sandbox stands in)."""
         return all(getattr(settings, name, "") for name in cls.settings)
+
+    @classmethod
+    def takes_posts(cls) -> bool:
+        """Whether its provider may post to us at all; without that there is no door."""
+        return cls.is_on()
 
     @classmethod
     def missing(cls) -> list[str]:

@@ -102,6 +102,7 @@ class SmsChannel(Channel):
     name = "sms"
     label = "SMS"
     contact_kind = "phone"
+    contact_label = "Phone"
     settings = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM")
     proof = Proof.CODE
     example = "+44 7700 900123"

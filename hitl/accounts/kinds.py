@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hitl.accounts.models import ContactPoint
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -20,8 +18,7 @@ _known: dict[str, Kind] = {}
 
 def register(name: str, label: str, read: Callable[[str], str]) -> None:
     """Make a kind known; several channels may write to the same one, and the first names it."""
-    own = dict(ContactPoint.Kind.choices).get(name, label)
-    _known.setdefault(name, Kind(name, own, read))
+    _known.setdefault(name, Kind(name, label, read))
 
 
 def get(name: str) -> Kind | None:
