@@ -20,6 +20,7 @@ urlpatterns = [
         views.send_again,
         name="send-again",
     ),
+    path("me/", include("dashboard.me_urls")),
     path("sandbox/", include("dashboard.sandbox_urls")),
     path(
         "login/",

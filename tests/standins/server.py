@@ -25,6 +25,8 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     digest: str
+    method: str = "POST"
+    query: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ def _handler(provider: StandIn) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             digest = hashlib.sha256(body).hexdigest()
-            return Call(time.time(), urlsplit(self.path).path, headers, body, digest)
+            url = urlsplit(self.path)
+            return Call(time.time(), url.path, headers, body, digest, self.command, url.query)
 
         def _hang_up(self) -> None:
             self.close_connection = True

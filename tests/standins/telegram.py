@@ -5,6 +5,7 @@ https://core.telegram.org/bots/api: limits, entities and errors as documented th
 
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from tests.standins.server import Call, Post, Said, StandIn
 
 BOT = 700000001
+BOT_NAME = "hitl_standin_bot"
 TOKEN = f"{BOT}:AAH-token_of-the_telegram-stand-in"
 SECRET = "webhook-secret-of-the-telegram-stand-in"
 CALLBACK = "/webhooks/telegram/callback"
@@ -41,6 +43,7 @@ class Telegram(StandIn):
         self.blocked: set[int] = set()
         self.alerts: list[dict[str, Any]] = []
         self.queries: set[str] = set()
+        self.webhook: dict[str, Any] = {"url": ""}
         self._numbers = itertools.count(101)
         self._updates = itertools.count(900_000_001)
 
@@ -65,6 +68,10 @@ class Telegram(StandIn):
             "sendMessage": self._send,
             "editMessageText": self._edit,
             "answerCallbackQuery": self._answer_query,
+            "getMe": lambda _: {"id": BOT, "is_bot": True, "username": BOT_NAME},
+            "setWebhook": self._set_webhook,
+            "deleteWebhook": lambda _: self._set_webhook({"url": ""}),
+            "getWebhookInfo": self._webhook_info,
         }
         if method not in methods:
             raise Refusal(404, "Not Found")
@@ -115,6 +122,20 @@ class Telegram(StandIn):
         self.queries.remove(given["callback_query_id"])
         self.alerts.append(given)
         return True
+
+    def _set_webhook(self, given: dict[str, Any]) -> bool:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{0,256}", given.get("secret_token", "")):
+            raise Refusal(400, "Bad Request: secret token contains unallowed characters")
+        url = urlsplit(given["url"])
+        if given["url"] and (url.scheme != "https" or (url.port or 443) not in (443, 80, 88, 8443)):
+            raise Refusal(400, "Bad Request: bad webhook: an HTTPS URL must be provided")
+        self.webhook = given
+        return True
+
+    def _webhook_info(self, _: dict[str, Any]) -> dict[str, Any]:
+        hidden = ("secret_token", "drop_pending_updates")
+        shown = {name: value for name, value in self.webhook.items() if name not in hidden}
+        return {"has_custom_certificate": False, "pending_update_count": 0, **shown}
 
     def _chat(self, given: dict[str, Any]) -> int:
         chat = given["chat_id"]

@@ -59,12 +59,18 @@ class Twilio(StandIn):
         self.public = public
         self.messages: list[dict[str, str]] = []
         self.refused: dict[str, int] = {}
+        self.account: dict[str, Any] = {
+            "sid": ACCOUNT, "friendly_name": "Payments", "status": "active", "type": "Full",
+        }  # fmt: skip
+        self.numbers: dict[str, str] = {NUMBER: public + CALLBACK}  # and where texts to it go
 
     # --- what we call ---
 
     def handle(self, call: Call) -> Said:
         form = {name: values[0] for name, values in parse_qs(call.body.decode()).items()}
         try:
+            if call.method == "GET":
+                return Said(200, self._look_up(call))
             self._judge(call, form)
         except Refusal as refusal:
             return self.error(refusal.code, form)
@@ -72,10 +78,29 @@ class Twilio(StandIn):
         self.messages.append(form)
         return Said(201, self._resource(form))
 
-    def _judge(self, call: Call, form: dict[str, str]) -> None:
+    def _look_up(self, call: Call) -> dict[str, Any]:
+        """What our account is, or one of its numbers."""
+        self._check_login(call)
+        base = f"/2010-04-01/Accounts/{ACCOUNT}"
+        if call.path == f"{base}.json":
+            return self.account
+        if call.path != f"{base}/IncomingPhoneNumbers.json":
+            raise Refusal(20404)
+        [wanted] = parse_qs(call.query)["PhoneNumber"]
+        found = [
+            {"phone_number": number, "sms_url": url}
+            for number, url in self.numbers.items()
+            if number == wanted
+        ]
+        return {"incoming_phone_numbers": found, "page": 0}
+
+    def _check_login(self, call: Call) -> None:
         login = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
         if call.headers.get("authorization") != f"Basic {login}":
             raise Refusal(20003)
+
+    def _judge(self, call: Call, form: dict[str, str]) -> None:
+        self._check_login(call)
         known = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
         if call.path != known or call.headers.get("content-type") != FORM:
             raise Refusal(20404)
