@@ -14,7 +14,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from deliveries import proofs, routing
 from deliveries.channels import CHANNELS
@@ -26,6 +26,7 @@ from hitl.lib.errors import HitlError
 
 START = "me-start"  # in the session: the link that was shown, and until when it is good
 TYPED_LIMIT = 254
+METHODS = ["GET", "HEAD", "POST"]
 View = Callable[..., HttpResponse]
 
 
@@ -59,12 +60,14 @@ def _change(view: View) -> View:
 
     @wraps(view)
     def guarded(request: HttpRequest, **place: Any) -> HttpResponse:
+        if request.method != "POST":
+            return redirect("me")  # a reload, or the way back from the login
         try:
             return view(request, **place)
         except HitlError as error:
             return _page(request, error=error, **place)
 
-    return cast(View, login_required(require_POST(guarded)))
+    return cast(View, login_required(require_http_methods(METHODS)(guarded)))
 
 
 @login_required
@@ -235,7 +238,7 @@ def remove(request: HttpRequest, point_id: int) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_http_methods(METHODS)
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
     """What a link in a message comes back to: looking changes nothing, the page's POST does."""
     try:

@@ -156,7 +156,7 @@ def test_changes_are_posts_with_a_token_on_ones_own_addresses(
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(colleague)
 
-    assert browser.get(path).status_code == 405
+    assert browser.get(path)["Location"] == "/me/"
     assert strict.post(path).status_code == 403
     answer = browser.post(path, {"use": "fallback", "to": "up", "code": "123456"})
     assert answer.status_code == 404
