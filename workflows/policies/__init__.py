@@ -33,8 +33,13 @@ def current_stage(policy: dict[str, Any], votes: Sequence[Vote]) -> int | None:
 
 
 def outcome(policy: dict[str, Any], votes: Sequence[Vote]) -> Verdict | None:
-    """The verdict these votes add up to, or None while more are needed."""
-    return Case.of(policy, _NOTHING_KNOWN, votes).outcome
+    """The verdict these votes add up to, the last one cast now, or None while more are needed.
+
+    It knows nobody: where a rejection counts once the others cannot make up the number, it does so
+    at once. `Case` knows better.
+    """
+    case = Case.of(policy, _NOTHING_KNOWN, votes[:-1])
+    return (case.after(votes[-1]) if votes else case).outcome
 
 
 def leaves_for(policy: dict[str, Any], stage: int, user_id: str) -> list[str]:

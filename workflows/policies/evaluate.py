@@ -22,16 +22,18 @@ EDITS  An edit lays new data on the table: that of the last standing edit of the
     from then on, and later stages decide on it. A rejection does not lapse.
 ENOUGH  A stage closes when its need, or a step of its escalation, has enough distinct people at
     every place, and at least `minPeople` have answered in person.
-REJECTION  `deny`: one rejection rejects the request. `impossible`: it is rejected once somebody
-    has rejected and the need can no longer be met by the votes that count and everybody who may
-    still answer, judged generously (a stand-in is counted for both) and without the steps of the
-    escalation that are still to come. After a rejection nothing counts any more.
+REJECTION  `deny`: one rejection rejects the request. `impossible`: a rejection rejects it if from
+    then on the need cannot be met by the votes that count and everybody who may still answer,
+    judged generously (a stand-in is counted for both) and without the steps of the escalation that
+    are still to come. Only a rejection rejects, and only when it is cast: that people are removed
+    later may leave the request stuck, for escalation or the deadline to end. After the verdict
+    nothing counts any more, and nothing is recorded.
 ESCALATION  A step that has fired is another way to meet the need. One in mode `replace` closes all
     the ways before it to new votes; what was voted there stays.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -66,8 +68,9 @@ class Progress:
 class Case:
     """A policy over a request with what has happened so far, and everybody as of now.
 
-    `acts` are in the order they happened. `fired` holds (stage, step) of the escalations that have
-    taken place. Everything else follows.
+    `acts` are those recorded, in the order they happened, and `new` is one that is taken now (see
+    `after`). `fired` holds (stage, step) of the escalations that have taken place. Everything else
+    follows.
     """
 
     policy: Policy
@@ -75,6 +78,7 @@ class Case:
     acts: tuple[Act, ...] = ()
     people: People = field(default_factory=People)
     fired: frozenset[tuple[int, int]] = frozenset()
+    new: Act | None = None
 
     @classmethod
     def of(
@@ -92,7 +96,12 @@ class Case:
     def state(self) -> State:
         """What the acts have come to."""
         replay = Replay(self.policy, self.applies, self.wanted, self._is_doomed)
-        return replay.run(self.request.fingerprint, self.acts)
+        return replay.run(self.request.fingerprint, self.acts, self.new)
+
+    def after(self, act: Act) -> "Case":
+        """The case with one more act that is taken now, on the people of now."""
+        recorded = self.acts if self.new is None else (*self.acts, self.new)
+        return replace(self, acts=recorded, new=act)
 
     @property
     def stage(self) -> Stage | None:

@@ -62,12 +62,23 @@ class Replay:
     wanted: Wanted
     is_doomed: Callable[[State], bool]
 
-    def run(self, fingerprint: str, acts: Iterable[Act]) -> State:
-        """The state after all acts, in the order they happened."""
+    def run(self, fingerprint: str, acts: Iterable[Act], new: Act | None = None) -> State:
+        """The state after the recorded acts, in the order they happened, and one taken now."""
         state = self._open_next(State(stands=fingerprint))
         for act in acts:
-            if state.outcome is None and state.stage and act.stage == state.stage.index:
-                state = self._step(state, state.stage, act)
+            state = self._after(state, act)
+        if new is None:
+            return state
+        later = self._after(state, new)
+        is_rejection = isinstance(new, Vote) and not new.agrees and later is not state
+        if is_rejection and later.outcome is None and self.is_doomed(later):
+            return replace(later, outcome=Verdict.REJECTED)
+        return later
+
+    def _after(self, state: State, act: Act) -> State:
+        """The state after one act; the same object where the act counts for nothing."""
+        if state.outcome is None and state.stage and act.stage == state.stage.index:
+            return self._step(state, state.stage, act)
         return state
 
     def _step(self, state: State, stage: Stage, act: Act) -> State:
@@ -96,7 +107,7 @@ class Replay:
         return earlier.person == later.person or same_hand
 
     def _judge(self, state: State, stage: Stage) -> State:
-        if state.rejecting and (stage.on_reject != IMPOSSIBLE or self.is_doomed(state)):
+        if state.rejecting and stage.on_reject != IMPOSSIBLE:
             return replace(state, outcome=Verdict.REJECTED)
         if not is_met(stage, state.counting, self.wanted):
             return state

@@ -54,7 +54,7 @@ def retold(policy: Mapping[str, Any], past: Past) -> tuple[Case, tuple[Vote, ...
     for act in past.acts:
         taken = _retold(case, act)
         if taken is not None:
-            case = replace(case, acts=(*case.acts, taken))
+            case = case.after(taken)
         elif isinstance(act, Vote) and case.stage is not None:
             lost.append(act)
     return case, tuple(lost)

@@ -37,7 +37,8 @@ class Vote:
     @property
     def agreed(self) -> str:
         """The fingerprint of the data it agrees to."""
-        return self.result or self.fingerprint
+        edited = self.verdict == Verdict.MODIFIED
+        return (self.result if edited else "") or self.fingerprint
 
 
 @dataclass(frozen=True)
