@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.validators import RegexValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
@@ -21,7 +22,12 @@ UNKNOWN = "There is no such field. Leave it out."
 
 
 class Text(serializers.CharField):
-    """A JSON string."""
+    """A JSON string; blanks around it are dropped, and where text is wanted more must be left."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if not self.allow_blank:
+            self.validators.append(RegexValidator(r"\S", "Send more than blanks."))
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -107,7 +113,10 @@ class Object(serializers.JSONField):
 
 @extend_schema_field({})
 class Anything(serializers.JSONField):
-    """Any JSON value, kept as it is."""
+    """Any JSON value, null included, kept as it is."""
+
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        return (True, None) if data is None else super().validate_empty_values(data)
 
     def to_internal_value(self, data: Any) -> Any:
         return data
@@ -117,7 +126,12 @@ class Anything(serializers.JSONField):
 
 
 class Strict(serializers.Serializer[Any]):
-    """Refuses fields it does not know, and names every one together with what else is wrong."""
+    """Refuses fields it does not know, and names every one together with what else is wrong.
+
+    Of each pair in ALTERNATIVES only one may be sent.
+    """
+
+    ALTERNATIVES: tuple[tuple[str, str], ...] = ()
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = _unknown(data, self.fields)
@@ -130,6 +144,13 @@ class Strict(serializers.Serializer[Any]):
         if unknown:
             raise serializers.ValidationError(unknown)
         return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        for one, other in self.ALTERNATIVES:
+            if one in attrs and other in attrs:
+                message = f"Send either {one} or {other}, not both."
+                raise serializers.ValidationError({other: [message]}, code="exclusive")
+        return attrs
 
 
 def _unknown(data: Any, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Operation:
     problems: tuple[str, ...] = ()
     body_examples: Mapping[str, Any] = field(default_factory=dict)
     answer_examples: Mapping[str, Any] = field(default_factory=dict)
-    request_headers: Mapping[str, str] = field(default_factory=dict)
+    request_headers: Mapping[str, tuple[dict[str, Any], str]] = field(default_factory=dict)
     answer_headers: Mapping[str, str] = field(default_factory=dict)
 
     @property

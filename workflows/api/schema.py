@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from hitl.accounts.authentication import COOKIE
 from hitl.accounts.permissions import IsPerson, MayCreate, MayExecute
 from workflows.api import errors, serializers
+from workflows.api.fields import Strict
 from workflows.api.operations import Operation
 
 UUID_SCHEMA = {"type": "string", "format": "uuid"}
@@ -47,8 +48,8 @@ class AutoSchema(SpectacularSchema):
         parameters: list[Any] = [known.query] if known.query and known.query().fields else []
         if "{workflow_id}" in self.path:
             parameters.append(OpenApiParameter("workflow_id", UUID_SCHEMA, "path"))
-        for name, says in known.request_headers.items():
-            parameters.append(OpenApiParameter(name, str, "header", description=says))
+        for name, (form, says) in known.request_headers.items():
+            parameters.append(OpenApiParameter(name, form, "header", description=says))
         for name, says in known.answer_headers.items():
             parameters.append(
                 OpenApiParameter(name, str, "header", description=says, response=[known.status])
@@ -80,6 +81,18 @@ class AutoSchema(SpectacularSchema):
             OpenApiExample(name, value, request_only=True)
             for name, value in self._known.body_examples.items()
         ]
+
+    def _postprocess_serializer_schema(
+        self, schema: dict[str, Any], serializer: Any, direction: str
+    ) -> dict[str, Any]:
+        """Say that what is not listed is refused, and what excludes what."""
+        schema = super()._postprocess_serializer_schema(schema, serializer, direction)
+        if isinstance(serializer, Strict):
+            schema["additionalProperties"] = False
+            pairs = [{"required": list(pair)} for pair in serializer.ALTERNATIVES]
+            if pairs:
+                schema["not"] = {"anyOf": pairs}
+        return schema
 
     @property
     def _known(self) -> Operation:

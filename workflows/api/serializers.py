@@ -99,13 +99,6 @@ class NewWorkflowSerializer(Strict):
 
     ALTERNATIVES = (("approverEmail", "approvers"), ("timeoutSeconds", "expiresAt"))
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        for one, other in self.ALTERNATIVES:
-            if one in attrs and other in attrs:
-                message = f"Send either {one} or {other}, not both."
-                raise serializers.ValidationError({other: [message]}, code="exclusive")
-        return attrs
-
     @property
     def new_workflow(self) -> NewWorkflow:
         """The valid input in our own terms."""
@@ -158,11 +151,10 @@ class DecideSerializer(Strict):
         help_text="Another name for `feedback`.",
     )
 
+    ALTERNATIVES = (("feedback", "comment"),)
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "feedback" in attrs and "comment" in attrs:
-            raise serializers.ValidationError(
-                {"comment": ["Send either feedback or comment, not both."]}, code="exclusive"
-            )
+        super().validate(attrs)
         modified = attrs["decision"] == Verdict.MODIFIED
         if modified != ("responseData" in attrs):
             message = "Send the edited data with the decision `modified`, and only then."
@@ -202,9 +194,7 @@ class AttemptSerializer(Strict):
 class CompleteSerializer(AttemptSerializer):
     """The action has been carried out."""
 
-    result = Anything(
-        required=False, allow_null=True, default=None, help_text="Kept up to 64 KiB, then cut."
-    )
+    result = Anything(required=False, default=None, help_text="Kept up to 64 KiB, then cut.")
 
 
 class FailSerializer(AttemptSerializer):
@@ -270,7 +260,7 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
     timeoutAction = serializers.ChoiceField(source="timeout_action", choices=TimeoutAction.choices)
     decision = serializers.SerializerMethodField()
     responseData = Anything(
-        source="response_data", allow_null=True, help_text="The edited data, where `modified`."
+        source="response_data", help_text="The edited data, where `modified`; else null."
     )
     approvedFingerprint = serializers.SerializerMethodField(
         help_text="SHA-256 of the data that may run; null until approved."
@@ -280,8 +270,8 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
     respondedBy = serializers.SerializerMethodField()
     respondedVia = serializers.SerializerMethodField()
     execution = serializers.SerializerMethodField()
-    result = Anything(allow_null=True)
-    error = Anything(allow_null=True)
+    result = Anything()
+    error = Anything()
     url = serializers.SerializerMethodField(help_text="The page where people decide.")
     createdAt = serializers.DateTimeField(source="created_at")
     updatedAt = serializers.DateTimeField(source="updated_at")

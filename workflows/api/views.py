@@ -71,8 +71,11 @@ _CREATE: dict[str, Any] = {
     "body_examples": examples.NEW_WORKFLOW,
     "answer_examples": {"Pending": examples.PENDING},
     "request_headers": {
-        "Idempotency-Key": "Makes repeating safe: the same key with the same body gets the first "
-        "answer again, for 48 hours and as long as the request is open. Up to 255 characters."
+        "Idempotency-Key": (
+            {"type": "string", "pattern": "^[!#-+\\--\\[\\]-~]{1,255}$"},
+            "Makes repeating safe: the same key with the same body gets the first answer again, "
+            "for 48 hours and as long as the request is open. May stand in double quotes.",
+        )
     },
     "answer_headers": {
         "Location": "Path of the workflow.",

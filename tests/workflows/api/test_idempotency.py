@@ -117,6 +117,18 @@ class TestRepeating:
         again = post(bot)
         assert (again.status_code, is_replay(again)) == (201, False)
 
+    def test_an_answer_lost_after_the_commit_is_given_again(
+        self, bot: Caller, monkeypatch: Any
+    ) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr("workflows.api.views.reverse", lambda *_, **__: 1 / 0)
+            assert post(bot).status_code == 500
+        kept = Workflow.objects.get()
+        again = post(bot)
+        assert (again.status_code, is_replay(again)) == (201, True)
+        assert again.json()["workflowId"] == str(kept.pk)
+        assert Delivery.objects.count() == 1
+
     def test_without_a_key_every_request_counts(self, bot: Caller) -> None:
         assert bot.create()["workflowId"] != bot.create()["workflowId"]
 
