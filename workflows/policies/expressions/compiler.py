@@ -57,7 +57,7 @@ class Expression:
     def evaluate(self, values: Mapping[str, Any]) -> Any:
         """The answer, a bool or a float, for plain JSON values of the variables.
 
-        Raises EvaluationError, also where the work could exceed the bound (about 0.1 s).
+        Raises EvaluationError, also where the work could exceed the bound (about 0.2 s).
         """
         sizes = {name: Given(value) for name, value in values.items()}
         if cost.estimate(self.root, sizes) > cost.BUDGET:

@@ -10,7 +10,7 @@ from workflows.json_schema import patterns
 from workflows.policies.expressions.sizes import TINY, Bounded, Given, Size, Typical
 from workflows.policies.expressions.tree import Build, Call, Const, Loop, Name, Node, Select
 
-BUDGET = 5_000_000
+BUDGET = 20_000_000
 
 _NODE = 30
 _PATTERN = 100  # an instruction of a compiled pattern

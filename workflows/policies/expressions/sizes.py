@@ -3,6 +3,7 @@
 A weight is about the bytes of a value; a length is how often a macro would run over it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -44,29 +45,26 @@ class Bounded:
 
 
 class Given:
-    """A value that is there. It is weighed only where its weight matters."""
+    """One of these values that are there. They are weighed only where their weight matters."""
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    def __init__(self, *values: Any) -> None:
+        self.values = values
 
     @cached_property
     def weight(self) -> int:
-        return weigh(self.value)
+        return max(map(weigh, self.values), default=SCALAR)
 
-    @property
+    @cached_property
     def length(self) -> int:
-        return len(self.value) if isinstance(self.value, str | bytes | list | dict) else 1
+        return max(map(_length, self.values), default=1)
 
     def at(self, key: Any) -> Size:
-        if isinstance(self.value, dict) and isinstance(key, str):
-            return Given(self.value.get(key))
-        return Bounded(self.weight, self.weight // SCALAR)
+        if isinstance(key, str):
+            return Given(*(v[key] for v in self.values if isinstance(v, dict) and key in v))
+        return Given(*(part for value in self.values for part in _parts(value)))
 
     def heaviest(self) -> Size:
-        if not isinstance(self.value, list | dict):
-            return self.at(None)
-        most = max(map(weigh, self.value), default=0)
-        return Bounded(most, most // SCALAR)
+        return Given(*(item for v in self.values if isinstance(v, list | dict) for item in v))
 
 
 class Typical:
@@ -83,6 +81,16 @@ class Typical:
 
 
 TINY = Bounded(SCALAR, 1)
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, str | bytes | list | dict) else 1
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def weigh(value: Any) -> int:
