@@ -147,7 +147,7 @@ class TestPages:
         assert answer.status_code == 200
         policy = answer.headers["Content-Security-Policy"]
         assert "unsafe" not in policy
-        assert not re.search(r"<script(?![^>]*\bsrc=)", html)
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", html)
         sources = re.findall(r'(?:src|href)="([^"]+)"', html)
         assert sources
         assert all(source.startswith("/") for source in sources)

@@ -19,3 +19,4 @@ class Browse(SpectacularSwaggerSplitView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
     url_name = "api-schema"
+    template_name = "workflows/api_docs.html"
