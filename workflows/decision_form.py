@@ -14,7 +14,7 @@ from hitl.accounts import selectors as accounts
 from hitl.accounts.models import User
 from hitl.lib.errors import FieldError, HitlError, InvalidInput, NotFound
 from hitl.lib.text import has_deceptive, one_line
-from workflows import diff, forms, json_schema, messages, policies, services
+from workflows import diff, forms, guests, json_schema, messages, policies, services
 from workflows.models import Executor, TimeoutAction, Verdict, Workflow
 from workflows.policies import Vote
 
@@ -105,7 +105,8 @@ def happening(workflow: Workflow) -> Happening:
     if by == Executor.AGENT:
         return Happening(by, workflow.agent.name, "")
     if by == Executor.HTTP:
-        return Happening(by, "hitl", urlsplit(str(config.get("url", ""))).netloc)
+        host = urlsplit(str(config.get("url", ""))).netloc.rpartition("@")[2]
+        return Happening(by, "hitl", host)
     if by == Executor.FUNCTION:
         return Happening(by, "hitl", str(config.get("function", "")))
     data = workflow.action_data if isinstance(workflow.action_data, dict) else {}
@@ -117,8 +118,10 @@ def hindrance(workflow: Workflow, user: User) -> str:
     """Why this person cannot decide now, for the page; the gate itself is `services.decide`."""
     member = accounts.membership(workflow.team_id, user.pk)
     if member is None:
-        return "You are not a member of the team this request belongs to."
-    if not member.may_decide:
+        reason = guests.hindrance(workflow, user.pk)
+        if reason:
+            return reason
+    elif not member.may_decide:
         return f"Your role in {workflow.team.name} is {member.role}: you may look only."
     if workflow.agent.owner_id == user.pk and not workflow.policy.get("allowOwner"):
         return "You own the agent that asks, so somebody else has to decide."
