@@ -104,14 +104,16 @@ class DeliveryToken(models.Model):
 
 
 class ReplyCode(models.Model):
-    """The code that was put into one short message: kept as a keyed digest, few tries, short life.
+    """The code that was put into one message to answer with: kept as a keyed digest.
 
-    Codes are short, so they are looked up together with the address the answer came from.
+    Those that people type are short, so they live for minutes and are looked up together with the
+    address the answer came from. Those in the address of a mail cannot be guessed and live as long
+    as the question: `expires_at` is empty.
     """
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="codes")
     digest = models.CharField(max_length=64, db_index=True)
-    expires_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

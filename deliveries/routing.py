@@ -77,9 +77,10 @@ def _points(people: Iterable[User]) -> dict[UUID, list[ContactPoint]]:
 
 
 def _open(points: list[ContactPoint]) -> list[tuple[ContactPoint, str]]:
-    """The points whose channel is on, with the channel's name."""
+    """The points that are not switched off and whose channel is on, with the channel's name."""
     names = {kind.contact_kind: name for name, kind in CHANNELS.items() if kind.is_on()}
-    return [(point, names[point.kind]) for point in points if point.kind in names]
+    wanted = (point for point in points if point.use != ContactPoint.Use.OFF)
+    return [(point, names[point.kind]) for point in wanted if point.kind in names]
 
 
 def _recipients(person: User, points: list[tuple[ContactPoint, str]]) -> list[Recipient]:

@@ -57,6 +57,13 @@ def by_code(channel: str, address: str, code: str) -> Delivery | None:
     return found.delivery if found else None
 
 
+def by_reply_address(channel: str, token: str) -> ReplyCode | None:
+    """The code in the address of an answer, with the message it belongs to."""
+    rows = ReplyCode.objects.select_related("delivery__user", "delivery__team")
+    found = rows.filter(digest=code_digest(token), expires_at=None, delivery__channel=channel)
+    return found.first()
+
+
 def link(token: str) -> DeliveryToken | None:
     """The link a token opens, or None for one we never made."""
     return _links().filter(digest=token_digest(token)).first()

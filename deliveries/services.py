@@ -163,14 +163,15 @@ def _hand_over(delivery: Delivery) -> Receipt:
     message = delivery.to_message()
     code = channel.new_code(message)
     if code:
-        _keep_code(delivery, code)
+        _keep_code(delivery, code, expires=channel.codes_expire)
     return channel.send(
         message, to=delivery.recipient, key=key, link=_make_link(delivery), code=code
     )
 
 
-def _keep_code(delivery: Delivery, code: str) -> None:
-    ends = database_now() + dt.timedelta(minutes=settings.REPLY_CODE_MINUTES)
+def _keep_code(delivery: Delivery, code: str, *, expires: bool) -> None:
+    life = dt.timedelta(minutes=settings.REPLY_CODE_MINUTES)
+    ends = database_now() + life if expires else None
     ReplyCode.objects.create(delivery=delivery, digest=code_digest(code), expires_at=ends)
 
 

@@ -373,6 +373,27 @@ ACTION_MODULES: list[str] = env.list("ACTION_MODULES", default=["workflows.actio
 EMAIL_URL: str = env.str("EMAIL_URL", default="")
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default=f"hitl <hitl@{_public_host}>")
 EMAIL_TIMEOUT = 20
+# Instead of SMTP a provider's API, through django-anymail and under its own names for the rest:
+# ANYMAIL_POSTMARK_SERVER_TOKEN, ANYMAIL_MAILGUN_API_KEY, … (docs/email.md lists them).
+EMAIL_PROVIDER: str = env.str("EMAIL_PROVIDER", default="")
+EMAIL_PROVIDERS = (
+    "brevo", "mailersend", "mailgun", "mailjet", "mailtrap", "mandrill", "postal", "postmark",
+    "resend", "scaleway", "sendgrid", "sparkpost", "unisender_go",
+)  # fmt: skip
+if EMAIL_PROVIDER and EMAIL_PROVIDER not in EMAIL_PROVIDERS:
+    raise ImproperlyConfigured(
+        f"EMAIL_PROVIDER is {EMAIL_PROVIDER!r}; choose from {', '.join(EMAIL_PROVIDERS)}."
+    )
+_words = {"on": True, "true": True, "off": False, "false": False}
+ANYMAIL: dict[str, Any] = {"REQUESTS_TIMEOUT": EMAIL_TIMEOUT} | {
+    _name.removeprefix("ANYMAIL_"): _words.get(_value.lower(), _value)
+    for _name, _value in env.ENVIRON.items()
+    if _name.startswith("ANYMAIL_")
+}
+# "user:password" that the provider has to bring: without it nothing it posts is taken at all.
+ANYMAIL["WEBHOOK_SECRET"] = env.list("ANYMAIL_WEBHOOK_SECRET", default=[])
+# People may answer mails: to this mailbox with "+" and a token, which the provider posts to us.
+REPLY_ADDRESS: str = env.str("REPLY_ADDRESS", default="")
 # Slack: the app of docs/slack-app-manifest.yaml. The bot's token (xoxb-…) posts; clicks come back
 # as posts signed with the signing secret ("new,old" while it is being replaced), or through Socket
 # Mode, which needs no public address but the app's token (xapp-…).
@@ -381,8 +402,10 @@ SLACK_SIGNING_SECRET: str = env.str("SLACK_SIGNING_SECRET", default="")
 SLACK_APP_TOKEN: str = env.str("SLACK_APP_TOKEN", default="")
 SLACK_API_URL: str = env.str("SLACK_API_URL", default="https://slack.com/api/")
 # The sandbox catches messages of channels without an account: embedded mode only.
-SANDBOX = EMBEDDED and not EMAIL_URL
-if EMAIL_URL:
+SANDBOX = EMBEDDED and not EMAIL_URL and not EMAIL_PROVIDER
+if EMAIL_PROVIDER:
+    EMAIL_BACKEND = f"anymail.backends.{EMAIL_PROVIDER}.EmailBackend"
+elif EMAIL_URL:
     globals().update(env.email_url("EMAIL_URL"))
 else:
     EMAIL_BACKEND = (

@@ -9,6 +9,7 @@ from django.urls import reverse
 from deliveries.channels.base import Choice, Fact, Message
 from hitl.lib.text import has_deceptive, one_line, visible
 from hitl.lib.urls import absolute
+from workflows import links
 from workflows.models import TimeoutAction, Workflow
 
 FACTS = 20
@@ -56,6 +57,7 @@ def approval(workflow: Workflow) -> Message:
         thread=str(workflow.pk),
         choices=_choices(workflow),
         deceptive=is_deceptive(workflow),
+        login_needed=not links.is_enough(workflow),
     )
 
 

@@ -9,12 +9,12 @@ import logging
 from django.db import OperationalError, connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods
 
 from deliveries import services as deliveries
 from deliveries.channels import CHANNELS
 from deliveries.channels.base import Channel, Forged, Reply, Report
-from workflows import aside, inbound
+from workflows import aside, inbound, mail_replies
 from workflows.inbound import Outcome
 
 logger = logging.getLogger(__name__)
@@ -24,15 +24,18 @@ LOCK_WAIT, STATEMENT_WAIT = "1500ms", "1800ms"
 
 
 @csrf_exempt  # the signature is the proof
-@require_POST
+@require_http_methods(["HEAD", "POST"])
 def receive(request: HttpRequest, channel_name: str) -> HttpResponse:
     """`POST /webhooks/<channel>/callback`: 401 for anything not signed, 503 where we cannot tell.
 
-    A post we do not understand is answered 200, so that the provider stops repeating it.
+    A post we do not understand is answered 200, so that the provider stops repeating it. Some
+    providers ask with a HEAD whether anybody is there, before they post.
     """
     kind = CHANNELS.get(channel_name)
-    if kind is None or not kind.is_on():
+    if kind is None or not kind.takes_posts():
         raise Http404
+    if request.method == "HEAD":
+        return HttpResponse()
     channel = kind()
     try:
         channel.verify(request)
@@ -74,7 +77,8 @@ def _in_time(channel: Channel, reply: Reply) -> Outcome:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
                 cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_WAIT}'")
-        return inbound.act(channel, reply)
+        act = mail_replies.act if reply.action == "mail" else inbound.act
+        return act(channel, reply)
 
 
 def _tell(channel: Channel, reply: Reply, text: str) -> None:

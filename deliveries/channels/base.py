@@ -230,7 +230,7 @@ class Channel:
     contact_label: ClassVar[str] = ""  # what people call such a point, where not like the channel
     settings: ClassVar[tuple[str, ...]] = ()  # all filled: the channel is on
     can_update: ClassVar[bool] = False  # whether a sent message can be rewritten
-    codes_expire: ClassVar[bool] = True  # a code that cannot be guessed lives as long as its request
+    codes_expire: ClassVar[bool] = True  # whether reply codes live for minutes only
     proof: ClassVar[Proof] = Proof.NONE
     example: ClassVar[str] = ""  # an address as people type it
 

@@ -98,8 +98,18 @@ def _left_behind(point: ContactPoint) -> QuerySet[ContactPoint]:
     return same.filter(verified_at__isnull=False, user__is_active=False).exclude(user=point.user)
 
 
+def mailbox(user: User, address: str) -> ContactPoint | None:
+    """The person's point for a mailbox, made for the one they log in with; None if not theirs."""
+    point = user.contact_points.filter(
+        kind=ContactPoint.Kind.EMAIL, address=address, verified_at__isnull=False
+    ).first()
+    if point is None and user.email.lower() == address.lower():
+        return prove(add(user, ContactPoint.Kind.EMAIL, address))
+    return point
+
+
 def set_use(user: User, point_id: int, use: str) -> None:
-    """Write there always, or only when the others fail. Raises NotFound."""
+    """Write there always, only when the others fail, or never. Raises NotFound."""
     point = get(user, point_id)
     point.use = ContactPoint.Use(use)
     point.save(update_fields=["use"])

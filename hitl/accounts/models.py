@@ -152,6 +152,7 @@ class ContactPoint(models.Model):
     class Use(models.TextChoices):
         ALWAYS = "always", "Always"
         FALLBACK = "fallback", "When the others fail"
+        OFF = "off", "Never"
 
     user = models.ForeignKey(User, models.CASCADE, related_name="contact_points")
     kind = models.CharField(max_length=20)

@@ -64,7 +64,7 @@ def test_token_is_in_no_log_when_the_channel_breaks(
 ) -> None:
     canary = "canary" + "y" * 37
     monkeypatch.setattr(secrets, "token_urlsafe", lambda _: canary)
-    monkeypatch.setattr("deliveries.channels.email.mjml.mjml2html", None)
+    monkeypatch.setattr("deliveries.channels.email.compose.mjml.mjml2html", None)
     services.send(delivery.pk)
     assert "channel broke" in caplog.text
     assert canary not in caplog.text + database()

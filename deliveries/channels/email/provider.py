@@ -6,7 +6,7 @@ django-anymail can check one. Without the secret there is no door at all.
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -50,7 +50,6 @@ POST_MAILS = frozenset(
 TRACKING, INBOUND = "tracking", "inbound"
 BODY_LIMIT = 10 * 1024 * 1024  # mails bring attachments, which nobody reads here
 TRANSIENT = (401, 403, 408, 409, 425, 429)
-SAID_LIMIT = 200
 
 
 def takes_posts() -> bool:
@@ -76,16 +75,19 @@ def message_id(status: Any) -> str:
     return str(status.message_id or "")
 
 
-def translate(error: Exception) -> ChannelError | None:
-    """What went wrong with a provider, as ours; None for what is not a provider's error."""
+def translate(error: Exception, clean: Callable[[str], str]) -> ChannelError | None:
+    """What went wrong with a provider, as ours; None for what is not a provider's error.
+
+    `clean` takes secrets and lengths out of a stranger's words.
+    """
     match error:
         case AnymailConfigurationError():
             return ChannelError("The mail provider's account is not set up: run manage.py check.")
         case AnymailRecipientsRefused():
-            sentence = _with_words("The mail provider refuses the recipient", error.response)
-            return ChannelError(sentence, permanent=True)
+            said = _and("The mail provider refuses the recipient", clean(_words(error.response)))
+            return ChannelError(said, permanent=True)
         case AnymailAPIError() if error.response is not None:
-            return _answered(error.response)
+            return _answered(error.response, clean)
         case requests.RequestException():
             return _unreached(error)
         case AnymailError():
@@ -94,7 +96,7 @@ def translate(error: Exception) -> ChannelError | None:
     return None
 
 
-def _answered(response: requests.Response) -> ChannelError:
+def _answered(response: requests.Response, clean: Callable[[str], str]) -> ChannelError:
     status = response.status_code
     if 200 <= status < 300:
         return ChannelError(
@@ -104,7 +106,7 @@ def _answered(response: requests.Response) -> ChannelError:
         # The operator will mend the key; the message is not to blame.
         sentence = f"The mail provider does not accept our login ({status})."
     else:
-        sentence = _with_words(f"The mail provider answered {status}", response)
+        sentence = _and(f"The mail provider answered {status}", clean(_words(response)))
     return ChannelError(
         sentence,
         permanent=400 <= status < 500 and status not in TRANSIENT,
@@ -114,21 +116,21 @@ def _answered(response: requests.Response) -> ChannelError:
 
 def _unreached(error: Exception) -> ChannelError:
     before = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError)
-    refused = "NewConnectionError" in repr(error.__cause__) or "NameResolution" in repr(error)
-    if isinstance(error, before) or refused:
+    # Nothing but its name tells a connection that never stood from one that broke.
+    nobody_there = re.search("NewConnectionError|NameResolutionError", repr(error.__cause__))
+    if isinstance(error, before) or nobody_there:
         return ChannelError("The mail provider cannot be reached.")
     return ChannelError("The mail provider did not answer: the mail may have gone out or not.")
 
 
-def _with_words(sentence: str, response: requests.Response | None) -> str:
-    said = _words(response) if response is not None else ""
+def _and(sentence: str, said: str) -> str:
     return f"{sentence}: {said}" if said else f"{sentence}."
 
 
-def _words(response: requests.Response) -> str:
+def _words(response: requests.Response | None) -> str:
     """The sentence in a provider's error, under the names that providers give it."""
     try:
-        data = response.json()
+        data = response.json() if response is not None else None
     except ValueError:
         return ""
     found = data.get("errors") if isinstance(data, Mapping) else None
@@ -193,7 +195,7 @@ def _view(request: HttpRequest) -> Any:
 def _read_all(request: HttpRequest) -> None:
     """Read the body here: Django's own limit is made for forms, not for mails with pictures."""
     if not hasattr(request, "_body"):
-        request._body = request.read(BODY_LIMIT + 1)  # type: ignore[attr-defined]
+        request._body = request.read(BODY_LIMIT + 1)
     if len(request.body) > BODY_LIMIT:
         logger.warning("a post of the mail provider is too large")
         raise Forged

@@ -53,10 +53,12 @@ _WROTE = re.compile(
     r"\b(?:wrote|schrieb|écrit|escribió|scritto|escreveu|schreef|skrev|napisał\(a\)|napisał)\b.*:"
 )
 _CLOSING = re.compile(
-    r"(?:(?:with )?(?:best|kind|warm|many)? ?(?:regards|wishes|thanks)|best|cheers|thank you|sincerely"
-    r"|yours(?: \w+)?|br)(?:[ ,.!–—-]+\w+){0,2}[ ,.!–—-]*",
+    r"(?:(?:with )?(?:best|kind|warm|many)? ?(?:regards|wishes|thanks)|best|cheers|thank you"
+    r"|sincerely|yours(?: \w+)?|br)(?:[ ,.!–—-]+\w+){0,2}[ ,.!–—-]*",
     re.IGNORECASE,
 )
+
+_AROUND = " \t*_\"'\u2018\u2019\u201c\u201d\u00ab\u00bb()[]"
 
 
 class Said(NamedTuple):
@@ -104,11 +106,11 @@ def _plain(line: str) -> str:
     """The line in ordinary letters, without emphasis, quotation marks or what cannot be seen."""
     text = unicodedata.normalize("NFKC", line).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc", "Mn", "Sk"))
-    return re.sub(r"\s+", " ", text.strip(" \t*_\"'“”‘’«»()[]")).strip()
+    return re.sub(r"\s+", " ", text.strip(_AROUND)).strip()
 
 
 def _without_closing(paragraphs: list[list[str]], writer: str) -> list[list[str]]:
-    """Up to the one that looks like the end of a letter: regards, the writer's name, small print."""
+    """Up to where the letter seems to end: regards, the writer's name, small print."""
     kept: list[list[str]] = []
     for lines in paragraphs:
         if _CLOSING.fullmatch(lines[0].strip()) or _is_name(lines[0], writer):

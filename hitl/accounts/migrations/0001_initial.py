@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(max_length=20)),
-                ('use', models.CharField(choices=[('always', 'Always'), ('fallback', 'When the others fail')], default='always', max_length=10)),
+                ('use', models.CharField(choices=[('always', 'Always'), ('fallback', 'When the others fail'), ('off', 'Never')], default='always', max_length=10)),
                 ('address', models.CharField(max_length=254)),
                 ('position', models.PositiveSmallIntegerField(default=0)),
                 ('verified_at', models.DateTimeField(blank=True, null=True)),

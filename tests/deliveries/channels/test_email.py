@@ -12,7 +12,8 @@ import pytest
 from pytest_django import Settings
 
 from deliveries.channels.base import ChannelError, Fact, Message
-from deliveries.channels.email import EmailChannel, compose
+from deliveries.channels.email import EmailChannel
+from deliveries.channels.email.compose import request as compose
 from tests.deliveries.channels.contract import CANARY, KEY, LINK, ChannelContract, Provider
 from tests.deliveries.factories import HOSTILE, make_message
 from tests.deliveries.smtp import MailServer, free_port, mail_server, point_at, silent_server
