@@ -10,6 +10,7 @@ from uuid import UUID
 
 from deliveries.channels import CHANNELS
 from deliveries.models import Delivery
+from hitl.accounts import selectors as accounts
 from hitl.accounts.models import ContactPoint, User
 
 
@@ -41,8 +42,11 @@ def order_for(person: User) -> tuple[list[Recipient], list[Recipient]]:
 
 
 def next_for(delivery: Delivery) -> Recipient | None:
-    """Where the same person can be tried after this delivery failed; None when nothing is left."""
-    if delivery.user is None:
+    """Where the same person can be tried after this delivery failed; None when nothing is left.
+
+    Who is no member (any more) is written to nowhere else: guests are reached by mail only.
+    """
+    if delivery.user is None or not accounts.membership(delivery.team_id, delivery.user.pk):
         return None
     tried = set(
         Delivery.objects.filter(

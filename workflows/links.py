@@ -18,9 +18,10 @@ from django.urls import reverse
 from deliveries import selectors as deliveries
 from deliveries.models import Delivery, DeliveryToken
 from hitl.accounts import selectors as accounts
-from hitl.accounts.models import Membership, Team, User
+from hitl.accounts.models import Membership, User
 from hitl.lib.errors import Forbidden
-from workflows.models import Risk, Workflow
+from workflows import guests
+from workflows.models import Workflow
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +29,6 @@ COOKIE = "hitl_link"
 HOLD_SECONDS = 3600
 MISSES_A_MINUTE = 20
 _COOKIE_SALT, _PAGE_SALT = "workflows.links.cookie", "workflows.links.page"
-# The highest risk a link alone may decide; high always asks to log in.
-_BY_LINK: dict[str, frozenset[str]] = {
-    Team.LinkDecisions.OFF: frozenset(),
-    Team.LinkDecisions.LOW: frozenset({Risk.LOW}),
-    Team.LinkDecisions.MEDIUM: frozenset({Risk.LOW, Risk.MEDIUM}),
-}
 
 
 class NoLink(Forbidden):
@@ -73,11 +68,14 @@ class LoginNeeded(Forbidden):
 
 @dataclass(frozen=True)
 class Visitor:
-    """The person before the page. `strength` is `session` when logged in, else `link`."""
+    """The person before the page. `strength` is `session` when logged in, else `link`.
+
+    Guests have no membership, and the link is all they ever have.
+    """
 
     delivery: Delivery
     user: User
-    membership: Membership
+    membership: Membership | None
     strength: str
 
     def may_decide(self, workflow: Workflow) -> bool:
@@ -87,7 +85,7 @@ class Visitor:
 
 def is_enough(workflow: Workflow) -> bool:
     """Whether the team lets a personal link, or an answer by mail, decide at this risk."""
-    return workflow.risk in _BY_LINK.get(workflow.team.link_decisions, frozenset())
+    return workflow.risk in guests.BY_LINK.get(workflow.team.link_decisions, frozenset())
 
 
 def hand_over(response: HttpResponse, link: DeliveryToken) -> None:
@@ -114,10 +112,22 @@ def visitor(request: HttpRequest, delivery_id: UUID) -> Visitor:
         raise SomebodyElse(f"You are logged in as {person}. Nothing has been decided.")
     membership = accounts.membership(delivery.team_id, delivery.user.pk)
     if membership is None:
-        raise LinkVoid(f"You are no longer a member of the team {delivery.team.name}.")
+        return _guest(delivery, delivery.user, link)
     if person is None and link and link.created_at < membership.role_since:
         raise LinkVoid("Your place in the team has changed since this message was sent: log in.")
     return Visitor(delivery, delivery.user, membership, "session" if person else "link")
+
+
+def _guest(delivery: Delivery, user: User, link: DeliveryToken | None) -> Visitor:
+    """Somebody without a place in the team: a guest with the link, or nobody any more."""
+    workflow = Workflow.objects.select_related("team").get(pk=delivery.workflow_id)
+    if str(user.pk) not in guests.addresses(workflow):
+        raise LinkVoid(f"You are no longer a member of the team {delivery.team.name}.")
+    if reason := guests.why_void(workflow, user.pk):
+        raise LinkVoid(reason)
+    if link is None:
+        raise NoLink("Open the link in your message again: it is your only way in.")
+    return Visitor(delivery, user, None, "link")
 
 
 def _held(request: HttpRequest, delivery_id: UUID) -> DeliveryToken | None:

@@ -9,7 +9,7 @@ from django.conf import settings
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import Agent, User
 from hitl.lib.errors import FieldError, InvalidInput
-from workflows import json_schema, policies
+from workflows import guests, json_schema, policies
 from workflows.inputs import NewWorkflow
 from workflows.models import ActionType, Executor, Risk, Semantics, TimeoutAction
 
@@ -34,15 +34,16 @@ def make(agent: Agent, new: NewWorkflow, *, now: dt.datetime) -> Plan:
     kind = ActionType.objects.filter(team_id=agent.team_id, name=new.action_type).first()
     if kind and kind.data_schema:
         json_schema.check_data(kind.data_schema, new.action_data, root="/actionData")
-    people = _people(agent, new.approvers)
+    risk = str(kind.risk) if kind else str(Risk.MEDIUM)
+    people, guested = _people(agent, new.approvers, risk)
     named = [str(person.pk) for person in people] if new.approvers else []
     return Plan(
         ui_schema=_form(kind, new),
-        risk=str(kind.risk) if kind else str(Risk.MEDIUM),
+        risk=risk,
         expires_at=_deadline(kind, new, now),
         timeout_action=_silence(kind, new),
         people=people,
-        policy=policies.default_policy(named),
+        policy=policies.default_policy(named) | ({"guests": guested} if guested else {}),
         execution=_execution(kind),
     )
 
@@ -82,35 +83,41 @@ def _silence(kind: ActionType | None, new: NewWorkflow) -> str:
     return str(wanted)
 
 
-def _people(agent: Agent, emails: list[str]) -> list[User]:
-    """Whom to ask. Raises InvalidInput for unknown addresses, or when nobody is left."""
+def _people(agent: Agent, emails: list[str], risk: str) -> tuple[list[User], dict[str, str]]:
+    """Whom to ask, and the addresses of the guests among them, by id.
+
+    Raises InvalidInput for unknown addresses, or when nobody is left.
+    """
     if emails:
-        return _named(agent, emails)
+        return _named(agent, emails, risk)
     people = [user for user in accounts.approvers(agent.team_id) if user.pk != agent.owner_id]
     if not people:
         message = f"The team {agent.team.name} has nobody who could approve: add an approver."
         raise InvalidInput(message, [FieldError("/approvers", message, "nobody")])
-    return people
+    return people, {}
 
 
-def _named(agent: Agent, emails: list[str]) -> list[User]:
+def _named(agent: Agent, emails: list[str], risk: str) -> tuple[list[User], dict[str, str]]:
     found = accounts.approvers_by_email(agent.team_id, emails)
-    errors = [
-        FieldError(
-            f"/approvers/{index}",
-            f"{email} is no approver of the team {agent.team.name}: add the person first.",
-            "unknown_approver",
-        )
-        for index, email in enumerate(emails)
-        if email.lower() not in found
-    ]
+    guested: dict[str, str] = {}
+    errors: list[FieldError] = []
+    for index, email in enumerate(emails):
+        if email.lower() in found:
+            continue
+        try:
+            guest = guests.invite(agent.team, email, risk)
+        except InvalidInput as error:
+            errors.append(FieldError(f"/approvers/{index}", str(error), "unknown_approver"))
+        else:
+            found[email.lower()] = guest
+            guested[str(guest.pk)] = email
     if errors:
         raise InvalidInput("Some approvers are not known.", errors)
     people = {user.pk: user for user in found.values() if user.pk != agent.owner_id}
     if not people:
         message = "The agent's owner cannot be its only approver: name somebody else too."
         raise InvalidInput(message, [FieldError("/approvers", message, "own_request")])
-    return list(people.values())
+    return list(people.values()), guested
 
 
 def _execution(kind: ActionType | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Every door (API, dashboard, admin, mail, commands) comes through `decide`: there is one gate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from hitl.lib import canonical
 from hitl.lib.actor import SYSTEM, Actor
 from hitl.lib.db import database_now
 from hitl.lib.errors import FieldError, Forbidden, InvalidInput
-from workflows import diff, json_schema, messages, planning, policies
+from workflows import diff, guests, json_schema, messages, planning, policies
 from workflows.errors import (
     AlreadyDecided,
     DigestMismatch,
@@ -43,6 +43,12 @@ from workflows.policies import Vote
 from workflows.snapshot import snapshot
 from workflows.transitions import amend, lock, transition
 from workflows.wakeups import poke_execution
+
+NOBODY = (
+    "Nobody who is asked can be reached over the channels of this server: let one of them add an "
+    "address under “How to reach me”, name somebody else, or configure mail (EMAIL_URL)."
+)
+BY_LINK = "link"  # the strength of whoever holds the personal link of a mail, and shows no more
 
 
 @dataclass(frozen=True)
@@ -95,16 +101,25 @@ def create(agent: Agent, new: NewWorkflow, *, source: str = Source.API) -> Workf
 
 
 def _ask(workflow: Workflow, people: list[User], *, now: Any) -> None:
-    rows = deliveries.request(
-        routing.first_wave(people),
-        messages.approval(workflow),
-        workflow_id=workflow.pk,
-        team_id=workflow.team_id,
-        round=workflow.round,
-        now=now,
-    )
-    for row in rows:
-        wake(SEND, row.pk)
+    """Write to everybody who is asked. Raises InvalidInput where nobody can be reached."""
+    members = [person for person in people if str(person.pk) not in guests.addresses(workflow)]
+    to_members = routing.first_wave(members)
+    to_guests = guests.recipients(workflow, people)
+    if routing.anything_is_on() and not to_members and not to_guests:
+        raise InvalidInput(NOBODY, [FieldError("/approvers", NOBODY, "unreachable")])
+    message = messages.approval(workflow)
+    # The dashboard lets no guest in.
+    for recipients, says in ((to_members, message), (to_guests, replace(message, url=""))):
+        rows = deliveries.request(
+            recipients,
+            says,
+            workflow_id=workflow.pk,
+            team_id=workflow.team_id,
+            round=workflow.round,
+            now=now,
+        )
+        for row in rows:
+            wake(SEND, row.pk)
 
 
 def _conclude(workflow: Workflow) -> None:
@@ -132,7 +147,7 @@ def decide(
     NotYours, AlreadyDecided, Expired, DigestMismatch or InvalidInput; then nothing has changed.
     """
     workflow = lock(workflow_id)
-    _check_member(workflow, user)
+    _check_standing(workflow, user, strength)
     earlier = workflow.decisions.filter(round=workflow.round, user=user).first()
     if workflow.status != Status.PENDING and earlier is None:
         raise AlreadyDecided(workflow)
@@ -171,12 +186,14 @@ def decide(
     return Decided(workflow, decision)
 
 
-def _check_member(workflow: Workflow, user: User) -> None:
+def _check_standing(workflow: Workflow, user: User, strength: str) -> None:
     """A stranger to the team learns nothing, not even that the request exists."""
     member = accounts.membership(workflow.team_id, user.pk)
     if member is None:
-        raise NotYours("You are not a member of the team this request belongs to.")
-    if not member.may_decide:
+        hindrance = guests.hindrance(workflow, user.pk)
+        if hindrance or strength != BY_LINK:
+            raise NotYours(hindrance or "Guests decide by the link in their mail alone.")
+    elif not member.may_decide:
         raise NotYours(f"Your role in {workflow.team.name} is {member.role}: you may look only.")
 
 

@@ -104,7 +104,7 @@ class TeamAdmin(Admin):
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("id", "created_at")
     inlines = (MembershipInline,)
-    fields = ("name", "slug", "link_decisions", "id", "created_at")
+    fields = ("name", "slug", "link_decisions", "allow_guests", "id", "created_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
         counts = {

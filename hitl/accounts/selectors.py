@@ -47,6 +47,19 @@ def approvers_by_email(team_id: UUID, emails: Iterable[str]) -> dict[str, User]:
     return {email: user for email, user in found.items() if email in wanted}
 
 
+def by_address(email: str) -> User | None:
+    """Who logs in with the address or has proved that it is theirs, closed accounts included."""
+    login = User.objects.filter(email__iexact=email).first()
+    if login:
+        return login
+    point = (
+        ContactPoint.objects.select_related("user")
+        .filter(kind=ContactPoint.Kind.EMAIL, address=email.lower(), verified_at__isnull=False)
+        .first()
+    )
+    return point.user if point else None
+
+
 def by_contact(kind: str, address: str) -> User | None:
     """Whose verified contact point this is, if the account is active."""
     point = (

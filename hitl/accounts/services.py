@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import jwt
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.utils import timezone
 
@@ -69,6 +70,14 @@ def _sign(subject: str, lifetime: dt.timedelta) -> str:
     now = timezone.now()
     claims = {"sub": subject, "iat": now, "exp": now + lifetime}
     return jwt.encode(claims, settings.JWT_SECRET, algorithm="HS256")
+
+
+def make_guest(email: str) -> User:
+    """An account that nobody can log in to, for somebody who is only ever written to."""
+    found, _ = User.objects.get_or_create(
+        email=email.lower(), defaults={"password": make_password(None)}
+    )
+    return found
 
 
 @transaction.atomic
