@@ -1,11 +1,11 @@
 # syntax=docker/dockerfile:1
 # One image, roles by command: serve, worker, beat, migrate; or up, which is all of them on SQLite.
 FROM python:3.12-slim-bookworm AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CACHE_DIR=/pip-cache
 WORKDIR /build
 RUN python -m venv /venv
 COPY requirements.txt ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/pip-cache \
     /venv/bin/pip install --require-hashes --requirement requirements.txt
 
 FROM python:3.12-slim-bookworm
