@@ -50,7 +50,7 @@ def make(agent: Agent, new: NewWorkflow, *, now: dt.datetime) -> Plan:
 
 def _form(kind: ActionType | None, new: NewWorkflow) -> dict[str, Any] | None:
     given = new.ui_schema if new.ui_schema is not None else (kind.ui_schema if kind else None)
-    schema = json_schema.normalise(given)
+    schema = json_schema.normalise(given, root="/uiSchema")
     if schema is not None:
         json_schema.check_data(schema, new.action_data, root="/actionData")
     return schema

@@ -95,6 +95,12 @@ class TestCreate:
             ({"name": "n" * 201}, "/name"),
             ({"reason": "r" * 100_000}, "/reason"),
             ({"uiSchema": []}, "/uiSchema"),
+            ({"uiSchema": {"properties": {"a": {"$ref": "http://evil.example"}}}},
+             "/uiSchema/properties/a/$ref"),
+            ({"uiSchema": {"fields": [{"name": "a", "type": "html"}]}},
+             "/uiSchema/fields/0/type"),
+            ({"uiSchema": {"properties": {"orderId": {"type": "integer"}}}},
+             "/actionData/orderId"),
             ({"approverEmail": "nobody"}, "/approverEmail"),
             ({"approverEmail": ["ann@example.com"]}, "/approverEmail"),
             ({"approvers": []}, "/approvers"),
@@ -120,7 +126,7 @@ class TestCreate:
             ({"metadata": []}, "/metadata"),
             ({"metadata": {"long": "x" * 17_000}}, "/metadata"),
         ],
-    )
+    )  # fmt: skip
     def test_names_what_is_wrong(self, bot: Caller, changes: dict[str, Any], pointer: str) -> None:
         answer = bot.post(WORKFLOWS, REQUEST | changes)
         assert code(answer) == (400, "validation")
