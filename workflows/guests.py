@@ -1,7 +1,7 @@
 """People without a place in the team who are asked all the same, where the team allows it.
 
 A guest is named in the frozen policy of each request that asks them (`guests`: id → address), is
-reached by mail only, and decides by the link in it alone, as far as links may decide.
+reached by mail only, and decides by its link or by answering it, as far as links may decide.
 """
 
 from collections.abc import Sequence
@@ -11,18 +11,24 @@ from deliveries.channels import CHANNELS
 from deliveries.routing import Recipient
 from hitl.accounts import selectors as accounts
 from hitl.accounts import services as account_services
-from hitl.accounts.models import Team, User
+from hitl.accounts.models import ContactPoint, Team, User
 from hitl.lib.errors import InvalidInput
 from workflows.models import Risk, Workflow
 
 STRANGER = "You are not a member of the team this request belongs to."
 CHANNEL = "email"
-# What a link in a mail may decide; high risk always asks to log in.
-BY_LINK: dict[str, frozenset[str]] = {
+BY_LINK, BY_REPLY = "link", "mail-reply"  # strengths of whoever shows no more than the mailbox
+# What a mailbox may decide; high risk always asks to log in.
+_RISKS: dict[str, frozenset[str]] = {
     Team.LinkDecisions.OFF: frozenset(),
     Team.LinkDecisions.LOW: frozenset({Risk.LOW}),
     Team.LinkDecisions.MEDIUM: frozenset({Risk.LOW, Risk.MEDIUM}),
 }
+
+
+def risks(team: Team) -> frozenset[str]:
+    """Up to which risk a personal link, or an answer by mail, decides in this team."""
+    return _RISKS.get(team.link_decisions, frozenset())
 
 
 def invite(team: Team, email: str, risk: str) -> User:
@@ -32,13 +38,13 @@ def invite(team: Team, email: str, risk: str) -> User:
     """
     if not team.allow_guests:
         raise InvalidInput(f"{email} is no approver of the team {team.name}: add the person first.")
-    if risk not in BY_LINK.get(team.link_decisions, frozenset()):
+    if risk not in risks(team):
         raise InvalidInput(
             f"{email} is no member of the team {team.name}, and a guest may not decide at {risk} "
             "risk: name an approver of the team."
         )
     if not CHANNELS[CHANNEL].is_on():
-        raise InvalidInput(f"{email} is a guest, and this server sends no mail: set EMAIL_URL.")
+        raise InvalidInput(f"{email} is a guest, and this server sends no mail.")
     person = accounts.by_address(email)
     if person is None:
         return account_services.make_guest(email)
@@ -47,6 +53,10 @@ def invite(team: Team, email: str, risk: str) -> User:
     member = accounts.membership(team.pk, person.pk)
     if member:
         raise InvalidInput(f"{email} is {member.role} in the team {team.name} and may only look.")
+    if person.contact_points.filter(
+        kind=CHANNEL, address=email.lower(), use=ContactPoint.Use.OFF
+    ).exists():
+        raise InvalidInput(f"{email} wants no mails from this server: name somebody else.")
     return person
 
 
@@ -80,9 +90,9 @@ def why_void(workflow: Workflow, user_id: UUID) -> str:
 
 
 def hindrance(workflow: Workflow, user_id: UUID) -> str:
-    """Why somebody who is no member may not decide; "" for a guest who may, by the link."""
+    """Why somebody who is no member may not decide; "" for a guest who may, by the mailbox."""
     if reason := why_void(workflow, user_id):
         return reason
-    if workflow.risk not in BY_LINK.get(workflow.team.link_decisions, frozenset()):
+    if workflow.risk not in risks(workflow.team):
         return f"The link is not enough to decide at {workflow.risk} risk, and guests have no more."
     return ""

@@ -85,7 +85,7 @@ class Visitor:
 
 def is_enough(workflow: Workflow) -> bool:
     """Whether the team lets a personal link, or an answer by mail, decide at this risk."""
-    return workflow.risk in guests.BY_LINK.get(workflow.team.link_decisions, frozenset())
+    return workflow.risk in guests.risks(workflow.team)
 
 
 def hand_over(response: HttpResponse, link: DeliveryToken) -> None:
@@ -115,19 +115,23 @@ def visitor(request: HttpRequest, delivery_id: UUID) -> Visitor:
         return _guest(delivery, delivery.user, link)
     if person is None and link and link.created_at < membership.role_since:
         raise LinkVoid("Your place in the team has changed since this message was sent: log in.")
-    return Visitor(delivery, delivery.user, membership, "session" if person else "link")
+    return Visitor(delivery, delivery.user, membership, "session" if person else guests.BY_LINK)
 
 
 def _guest(delivery: Delivery, user: User, link: DeliveryToken | None) -> Visitor:
-    """Somebody without a place in the team: a guest with the link, or nobody any more."""
-    workflow = Workflow.objects.select_related("team").get(pk=delivery.workflow_id)
-    if str(user.pk) not in guests.addresses(workflow):
-        raise LinkVoid(f"You are no longer a member of the team {delivery.team.name}.")
-    if reason := guests.why_void(workflow, user.pk):
-        raise LinkVoid(reason)
+    """Somebody without a place in the team, with the link that is a guest's only way in."""
+    check_guest(Workflow.objects.select_related("team").get(pk=delivery.workflow_id), user)
     if link is None:
         raise NoLink("Open the link in your message again: it is your only way in.")
-    return Visitor(delivery, user, None, "link")
+    return Visitor(delivery, user, None, guests.BY_LINK)
+
+
+def check_guest(workflow: Workflow, user: User) -> None:
+    """Raise LinkVoid for somebody without a place in the team who is no guest of the request."""
+    if str(user.pk) not in guests.addresses(workflow):
+        raise LinkVoid(f"You are no longer a member of the team {workflow.team.name}.")
+    if reason := guests.why_void(workflow, user.pk):
+        raise LinkVoid(reason)
 
 
 def _held(request: HttpRequest, delivery_id: UUID) -> DeliveryToken | None:

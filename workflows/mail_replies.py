@@ -19,14 +19,14 @@ from hitl.accounts.models import User
 from hitl.lib import limits
 from hitl.lib.actor import Actor
 from hitl.lib.errors import HitlError
-from workflows import links, services
+from workflows import guests, links, services
 from workflows.errors import NotYours, outcome_sentence, verdict_sentence
 from workflows.inbound import ASKED_AGAIN, NotFromHere, Outcome
 from workflows.models import Risk, Verdict, Workflow
 
 logger = logging.getLogger(__name__)
 
-STRENGTH = "mail-reply"
+STRENGTH = guests.BY_REPLY
 REMEMBERED_SECONDS = 3 * 24 * 3600  # for so long providers repeat a post
 ANSWERS, ANSWERS_SECONDS = 5, 3600  # two machines that write to each other end here
 
@@ -67,7 +67,7 @@ def _answer(channel: Channel, reply: Reply, code: ReplyCode) -> Outcome:
     rows = Workflow.objects.select_related("agent", "team", "responded_by")
     workflow = rows.get(pk=delivery.workflow_id)
     try:
-        person = _person(reply, code)
+        person = _person(reply, code, workflow)
         _check_risk(workflow)
         if delivery.round == workflow.round:
             return _decide(channel, reply, workflow, delivery, person)
@@ -84,7 +84,7 @@ def _refuse(workflow: Workflow, reply: Reply, channel: Channel, why: str) -> Non
         services.record_refusal(workflow.pk, actor=who, source=channel.name, why=why)
 
 
-def _person(reply: Reply, code: ReplyCode) -> User:
+def _person(reply: Reply, code: ReplyCode, workflow: Workflow) -> User:
     """Who was asked, if it is this mailbox that answers. Raises NotFromHere or LinkVoid."""
     delivery = code.delivery
     if reply.sender != delivery.recipient.lower() or delivery.user is None:
@@ -95,8 +95,8 @@ def _person(reply: Reply, code: ReplyCode) -> User:
         raise links.LinkVoid(f"This address is no longer yours here. {PLEASE_OPEN}")
     membership = accounts.membership(delivery.team_id, delivery.user.pk)
     if membership is None:
-        raise links.LinkVoid(f"You are no longer a member of the team {delivery.team.name}.")
-    if code.created_at < membership.role_since:
+        links.check_guest(workflow, delivery.user)
+    elif code.created_at < membership.role_since:
         raise links.LinkVoid(f"Your place in the team has changed since. {PLEASE_OPEN}")
     return delivery.user
 

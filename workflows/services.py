@@ -46,9 +46,8 @@ from workflows.wakeups import poke_execution
 
 NOBODY = (
     "Nobody who is asked can be reached over the channels of this server: let one of them add an "
-    "address under “How to reach me”, name somebody else, or configure mail (EMAIL_URL)."
+    "address under “How to reach me”, name somebody else, or configure mail."
 )
-BY_LINK = "link"  # the strength of whoever holds the personal link of a mail, and shows no more
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ def _check_standing(workflow: Workflow, user: User, strength: str) -> None:
     member = accounts.membership(workflow.team_id, user.pk)
     if member is None:
         hindrance = guests.hindrance(workflow, user.pk)
-        if hindrance or strength != BY_LINK:
+        if hindrance or strength not in (guests.BY_LINK, guests.BY_REPLY):
             raise NotYours(hindrance or "Guests decide by the link in their mail alone.")
     elif not member.may_decide:
         raise NotYours(f"Your role in {workflow.team.name} is {member.role}: you may look only.")

@@ -10,14 +10,17 @@ from pytest_django import Settings
 
 from deliveries import routing
 from deliveries import services as deliveries
-from deliveries.channels.base import ChannelError
-from deliveries.models import Delivery
+from deliveries.channels.base import ChannelError, Reply
+from deliveries.channels.email import EmailChannel
+from deliveries.models import Delivery, ReplyCode
 from events.models import Event
+from hitl.accounts import contacts
 from hitl.accounts.linking import link
 from hitl.accounts.models import Agent, Membership, Role, Team, User
 from hitl.accounts.services import add_member
 from hitl.lib.errors import InvalidInput
 from tests.workflows.factories import ActionTypeFactory, decide, make_workflow
+from workflows import mail_replies
 from workflows.errors import NotYours
 from workflows.models import Status, Workflow
 
@@ -159,6 +162,13 @@ def test_guests_need_mail(agent: Agent, settings: Settings) -> None:
     assert "sends no mail" in why_not(agent, GUEST)["/approvers/0"]
 
 
+def test_guest_who_stopped_the_mails_is_left_alone(agent: Agent, workflow: Workflow) -> None:
+    point = contacts.mailbox(guest(), GUEST.lower())
+    assert point
+    contacts.set_use(guest(), point.pk, "off")
+    assert "wants no mails" in why_not(agent, GUEST)["/approvers/0"]
+
+
 # --- How they are reached -------------------------------------------------------------------------
 
 
@@ -203,6 +213,22 @@ def test_guest_decides_by_the_link(client: Client, workflow: Workflow) -> None:
 def test_looking_decides_nothing(client: Client, workflow: Workflow) -> None:
     open_page(client, mailed_link(workflow) + "?choice=approved")
     assert state(workflow) == Status.PENDING
+
+
+@pytest.mark.parametrize("spoil", ["", "no guests any more", "another mailbox"])
+def test_guest_may_answer_the_mail_itself(workflow: Workflow, host: Team, spoil: str) -> None:
+    delivery = Delivery.objects.get(workflow=workflow)
+    token = "a" * 32
+    ReplyCode.objects.create(delivery=delivery, digest=deliveries.code_digest(token))
+    if spoil == "no guests any more":
+        Team.objects.filter(pk=host.pk).update(allow_guests=False)
+    sender = "eve@partner.example" if spoil == "another mailbox" else GUEST.lower()
+
+    said = Reply(action="decide", sender=sender, code=token, decision="approved")
+    outcome = mail_replies.act(EmailChannel(), said)
+
+    assert bool(outcome.problem) == bool(spoil)
+    assert state(workflow) == (Status.PENDING if spoil else Status.APPROVED)
 
 
 @pytest.mark.parametrize("strength", ["session", "jwt", "slack", "email", "sms"])
