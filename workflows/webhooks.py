@@ -13,13 +13,14 @@ from django.views.decorators.http import require_http_methods
 
 from deliveries import services as deliveries
 from deliveries.channels import CHANNELS
-from deliveries.channels.base import Channel, Forged, Reply, Report
+from deliveries.channels.base import Answer, Channel, Forged, Reply, Report
 from workflows import aside, inbound, mail_replies
 from workflows.inbound import Outcome
 
 logger = logging.getLogger(__name__)
 
 # Below the three seconds in which Slack wants its answer, with room for the rest of the work.
+UNAVAILABLE = 503
 LOCK_WAIT, STATEMENT_WAIT = "1500ms", "1800ms"
 
 
@@ -36,20 +37,27 @@ def receive(request: HttpRequest, channel_name: str) -> HttpResponse:
         raise Http404
     if request.method == "HEAD":
         return HttpResponse()
-    channel = kind()
+    answer = respond(kind(), request)
+    response = HttpResponse(answer.body, content_type=answer.content_type, status=answer.status)
+    if answer.status == UNAVAILABLE:
+        response["Retry-After"] = "5"
+    return response
+
+
+def respond(channel: Channel, request: HttpRequest) -> Answer:
+    """Verify, parse, act, acknowledge: what a post and a payload from a socket have in common."""
     try:
         channel.verify(request)
     except Forged:
-        logger.warning("forged post refused", extra={"channel": channel_name})
-        return HttpResponse("The signature is missing or wrong.", status=401)
+        logger.warning("forged post refused", extra={"channel": channel.name})
+        return Answer("The signature is missing or wrong.", status=401)
     try:
         problem = _act(channel, request)
     except OperationalError:
         # Nothing was decided. A repeat may find the database in a better state.
-        logger.exception("a reply could not be stored", extra={"channel": channel_name})
-        return HttpResponse("Please try again.", status=503, headers={"Retry-After": "5"})
-    answer = channel.acknowledge(request, problem)
-    return HttpResponse(answer.body, content_type=answer.content_type, status=answer.status)
+        logger.exception("a reply could not be stored", extra={"channel": channel.name})
+        return Answer("Please try again.", status=UNAVAILABLE)
+    return channel.acknowledge(request, problem)
 
 
 def _act(channel: Channel, request: HttpRequest) -> str:

@@ -11,6 +11,8 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from deliveries.channels.slack import SlackChannel
+from deliveries.channels.slack.inbound import SocketRequest
 from deliveries.models import Delivery
 from events.models import Event
 from hitl.accounts.linking import link
@@ -22,6 +24,7 @@ from tests.standins.slack.server import SlackServer, slack_server
 from tests.standins.slack.workspace import Workspace
 from tests.workflows.factories import REFUND, ActionTypeFactory, decide, make_workflow
 from workflows.models import Status, Workflow
+from workflows.webhooks import respond
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -249,6 +252,18 @@ def test_worker_lost_after_sending_leaves_no_live_button(
 
     assert not dm(slack.workspace).buttons
     assert "Rejected by Carl Colleague" in dm(slack.workspace).seen
+
+
+def test_click_through_socket_mode_takes_the_same_way(
+    agent: Agent, approver: User, workspace: Workspace
+) -> None:
+    workflow = make_workflow(agent)
+    post = click(workspace, dm(workspace), "hitl_approve")
+
+    answer = respond(SlackChannel(), SocketRequest(post.payload))
+
+    workflow.refresh_from_db()
+    assert (answer.status, workflow.responded_by) == (200, approver)
 
 
 def test_unconfigured_channel_has_no_door(settings: Settings) -> None:
