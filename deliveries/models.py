@@ -121,18 +121,37 @@ class ReplyCode(models.Model):
 
 
 class SandboxMessage(models.Model):
-    """What a channel without an account would have sent; embedded mode only."""
+    """What a channel without an account would have sent, as it stands now; embedded mode only.
+
+    `recipient` is the contact point it went to. `payload` is the provider's own side of it: blocks,
+    keyboard, styles, or a modal with what was typed into it.
+    """
+
+    class Kind(models.TextChoices):
+        """What it is on the person's screen."""
+
+        MESSAGE = "message", "Message"
+        REPLY = "reply", "Written by the person"
+        NOTE = "note", "Shown to the person alone"
+        MODAL = "modal", "Form that is open"
 
     channel = models.CharField(max_length=20)
     recipient = models.CharField(max_length=254)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.MESSAGE)
+    provider_id = models.CharField(max_length=100, blank=True, db_index=True)
     subject = models.CharField(max_length=998, blank=True)
     text = models.TextField(blank=True)
     html = models.TextField(blank=True)
     headers = models.JSONField(default=dict)
+    payload = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
+    edited_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("-pk",)
+        indexes = (
+            models.Index(fields=("channel", "recipient", "id"), name="sandbox_conversation"),
+        )
 
     def __str__(self) -> str:
         return f"{self.channel} to {self.recipient}: {self.subject}"

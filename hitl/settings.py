@@ -14,6 +14,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from hitl import sandbox_accounts
 from hitl.lib import local_names, local_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -425,6 +426,14 @@ TELEGRAM_WEBHOOK_SECRET: str = env.str("TELEGRAM_WEBHOOK_SECRET", default="")
 # The bot's name, for the links that start it; asked for by getMe where it is not set.
 TELEGRAM_BOT_NAME: str = env.str("TELEGRAM_BOT_NAME", default="")
 TELEGRAM_API_URL: str = env.str("TELEGRAM_API_URL", default="https://api.telegram.org")
+# Embedded, and without these accounts, the sandbox plays the providers at an address of our own.
+SANDBOX_ACCOUNTS: dict[str, dict[str, str]] = {}
+if SANDBOX:
+    SANDBOX_ACCOUNTS = sandbox_accounts.load(DATA_DIR, local_names.myself(HOST, PORT), globals())
+    for _account in SANDBOX_ACCOUNTS.values():
+        globals().update(_account)
+    # These calls never leave the machine, so they need no https either.
+    SECURE_REDIRECT_EXEMPT.append(r"^sandbox/providers/")
 DELIVERY_MAX_ATTEMPTS: int = env.int("DELIVERY_MAX_ATTEMPTS", default=6)
 DELIVERY_FIRST_RETRY_SECONDS: int = env.int("DELIVERY_FIRST_RETRY_SECONDS", default=120)
 # Per channel, where it differs: "slack=30,sms=60".

@@ -25,4 +25,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {}
 if "pool" in DATABASES["default"].get("OPTIONS", {}):
     # A pool would keep connections open while the test database is dropped.
     del DATABASES["default"]["OPTIONS"]["pool"]
+# Channels are off until a test gives them an account.
+for _account in SANDBOX_ACCOUNTS.values():
+    globals().update(dict.fromkeys(_account, ""))
+SANDBOX_ACCOUNTS.clear()
+SLACK_API_URL = "https://slack.com/api/"
+TWILIO_API_URL = "https://api.twilio.com"
+TELEGRAM_API_URL = "https://api.telegram.org"
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

@@ -17,6 +17,12 @@ def names(host: str) -> list[str]:
     return list(dict.fromkeys([*LOOPBACK, machine, f"{machine}.local", *addresses()]))
 
 
+def myself(host: str, port: int) -> str:
+    """The address under which a server that listens on `host` reaches itself."""
+    own = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://{_in_url(own)}:{port}"
+
+
 def addresses() -> list[str]:
     """This machine's own addresses towards the network, as they stand in a URL.
 

@@ -3,24 +3,32 @@
 import json
 import os
 import secrets
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
+Makers = Mapping[str, Callable[[], str]]
 
-def load(folder: Path) -> dict[str, str]:
-    """Read `secrets.json` in `folder`, creating folder and file the first time.
+OURS: Makers = {
+    "SECRET_KEY": partial(secrets.token_urlsafe, 48),
+    "JWT_SECRET": partial(secrets.token_urlsafe, 48),
+}
+
+
+def load(folder: Path, name: str = "secrets.json", makers: Makers = OURS) -> dict[str, str]:
+    """Read the file `name` in `folder`, creating folder and file the first time.
 
     The file is created exclusively, so two processes starting at once agree on one set.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / "secrets.json"
+    path = folder / name
     if not path.exists():
-        _create(path)
+        _create(path, {key: make() for key, make in makers.items()})
     values: dict[str, str] = json.loads(path.read_text())
     return values
 
 
-def _create(path: Path) -> None:
-    fresh = {"SECRET_KEY": secrets.token_urlsafe(48), "JWT_SECRET": secrets.token_urlsafe(48)}
+def _create(path: Path, fresh: dict[str, str]) -> None:
     draft = path.with_suffix(f".{os.getpid()}")
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "w") as file:
