@@ -168,7 +168,7 @@ def test_fragment_is_the_list_alone(client: Client, message: SandboxMessage) -> 
 
 
 def test_older_messages_are_pages_away(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboard.sandbox.PAGE", 2)
+    monkeypatch.setattr("dashboard.sandbox_pages.PAGE", 2)
     for number in range(5):
         EmailMessage(f"Mail {number}", "x", to=["bob@example.com"]).send()
     first = text(client.get("/sandbox/"))

@@ -6,6 +6,7 @@ Knows the blocks that `blocks.py` and `forms.py` draw, and the little markup the
 
 import datetime as dt
 import re
+from collections.abc import Mapping
 from typing import Any
 
 _MARKUP = re.compile(
@@ -23,10 +24,13 @@ def preview(blocks: list[dict[str, Any]]) -> list[Piece]:
     return [{"kind": block.get("type", ""), **_block(block)} for block in blocks]
 
 
-def preview_view(view: dict[str, Any]) -> Piece:
-    """A modal: `title`, `submit`, `close` and the structures of its blocks."""
+def preview_view(view: dict[str, Any], errors: Mapping[str, str] | None = None) -> Piece:
+    """A modal: `title`, `submit`, `close` and its blocks; `errors` stand at inputs by block id."""
     labels = {name: _words(view.get(name)) for name in ("title", "submit", "close")}
-    return labels | {"blocks": preview(view.get("blocks", []))}
+    blocks = preview(view.get("blocks", []))
+    for piece in blocks:
+        piece["error"] = (errors or {}).get(piece.get("block_id", ""), "")
+    return labels | {"blocks": blocks}
 
 
 def _block(block: dict[str, Any]) -> Piece:
