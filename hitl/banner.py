@@ -38,7 +38,7 @@ def facts(welcome: Welcome) -> list[tuple[str, str]]:
     if settings.HOST in local_names.EVERYWHERE:
         rows.append(("Listens", ", ".join(f"{name}:{settings.PORT}" for name in _beyond())))
     if settings.SANDBOX:
-        rows.append(("Mail", f"is caught, not sent: {absolute('/sandbox/')}"))
+        rows.append(("Messages", f"are caught, not sent: {absolute('/sandbox/')}"))
     return [*rows, ("Data", str(settings.DATA_DIR)), ("Stop", "Ctrl-C")]
 
 

@@ -15,7 +15,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from events.types import Source
-from hitl import samples
+from hitl import demo_people, samples
 from hitl.accounts import keys
 from hitl.accounts.models import Agent, ApiKey, Role, Team, User
 from hitl.accounts.services import add_member, issue_key
@@ -71,11 +71,18 @@ def _fill() -> Welcome:
     key, secret = _key(agent)
     for values in samples.ACTION_TYPES:
         ActionType.objects.create(team=team, **values)
-    for request in samples.REQUESTS:
+    if demo_people.are_wanted():
+        demo_people.add(team, user)
+    for request in _requests():
         services.create(agent, _typed(request), source=Source.COMMAND)
     return Welcome(
         login=user.email, password=password, key=secret, key_prefix=key.prefix, is_first=True
     )
+
+
+def _requests() -> tuple[dict[str, Any], ...]:
+    """With screens to answer on, one of low risk as well: a text message may decide that."""
+    return samples.REQUESTS + (samples.EXTRA if demo_people.are_wanted() else ())
 
 
 def _typed(request: dict[str, Any]) -> NewWorkflow:

@@ -1,5 +1,6 @@
 """The embedded default: web, worker and beat in one process on one data folder."""
 
+import os
 import signal
 import socket
 import sys
@@ -7,6 +8,7 @@ import threading
 from functools import partial
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management import CommandError
@@ -14,6 +16,7 @@ from django.core.management.base import CommandParser
 from django.utils import autoreload
 
 from hitl import banner, bootstrap, data_folder, embedded
+from hitl.lib import local_names
 from hitl.lib.urls import absolute
 from hitl.management.base import HitlCommand
 
@@ -66,6 +69,14 @@ def _listen() -> socket.socket:
             f"Port {port} on {host} cannot be opened ({error}). "
             f"Choose another: make run PORT={port + 1}"
         ) from None
+
+
+def _reach_ourselves() -> None:
+    """Calls to the sandbox's providers stay on this machine, also where a proxy is the way out."""
+    if settings.SANDBOX_ACCOUNTS:
+        host = urlsplit(local_names.myself(settings.HOST, settings.PORT)).hostname
+        known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+        os.environ["no_proxy"] = f"{known},{host}".lstrip(",")
 
 
 def _leave_on_signals() -> None:
