@@ -57,9 +57,14 @@ function take(fresh) {
 }
 
 function replace(old, part) {
-  const hadFocus = old.contains(document.activeElement);
+  const focused = old.contains(document.activeElement) ? document.activeElement : null;
+  const was = old.querySelector("#comment");
+  const is = part.querySelector("#comment");
+  if (was && is) is.value = was.value; // half a sentence is not lost to somebody else's vote
   old.replaceWith(part);
-  if (hadFocus) document.getElementById("main").focus({ preventScroll: true });
+  if (!focused) return;
+  const again = focused.id && document.getElementById(focused.id);
+  (again || document.getElementById("main")).focus({ preventScroll: true });
 }
 
 document.addEventListener("hitl:changed", ({ detail }) => {
