@@ -11,12 +11,12 @@ and an act is ("vote", actor, person, verdict, seen, made, places) or ("withdraw
 both followed by the index of the stage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
 # What the conditions used in tests mean, without an interpreter.
-CONDITIONS = {
+CONDITIONS: dict[str, Callable[[Any], bool]] = {
     "data.amount > 10": lambda data: data["amount"] > 10,
     "data.amount <= 10": lambda data: data["amount"] <= 10,
     "data.missing > 1": lambda data: True,  # it fails, and what fails applies
@@ -55,7 +55,12 @@ def judge(
     if not rejected and stage is None:
         edited = any(vote[3] == "modified" for votes in closed.values() for vote in votes)
         verdict = "modified" if edited and stands != world["original"] else "approved"
-    out = {"outcome": verdict, "stage": stage, "closed": set(closed), "table": table(page, stands)}
+    out: dict[str, Any] = {
+        "outcome": verdict,
+        "stage": stage,
+        "closed": set(closed),
+        "table": table(page, stands),
+    }
     if stage is not None:
         out["seats"] = all_seats(policy, world, closed, stands, stage, page)
         out["stuck"] = not reachable(policy, world, closed, stands, stage, page)
@@ -156,7 +161,7 @@ def any_way(rules: dict[str, Any], places: list[Any]) -> bool:
 
 def tree_met(need: dict[str, Any], places: list[Any], at: str) -> bool:
     if "who" in need:
-        return sum(at in place for place in places) >= need["count"]
+        return bool(sum(at in place for place in places) >= need["count"])
     if "allOf" in need:
         return all(tree_met(part, places, f"{at}/{n}") for n, part in enumerate(need["allOf"]))
     return any(tree_met(part, places, f"{at}/{n}") for n, part in enumerate(need["anyOf"]))

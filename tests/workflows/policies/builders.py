@@ -32,7 +32,7 @@ def person(
 
 def world(people: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     everybody = people or {id_: person() for id_ in (ANN, BOB, CAT)}
-    base = {
+    base: dict[str, Any] = {
         "people": everybody, "owner": None, "requester": None, "original": "f0", "data": DATA,
         "fired": set(),
     }  # fmt: skip

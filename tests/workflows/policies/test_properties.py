@@ -91,10 +91,12 @@ def stories(draw: st.DrawFn) -> tuple[Any, Any, list[tuple[Any, ...]]]:
     """A policy, a world, and acts: mostly such as the rules take, some that they do not."""
     rules, around = draw(policies()), draw(worlds())
     acts: list[tuple[Any, ...]] = []
-    for _ in range(draw(st.integers(0, 7))):
+    length: int = draw(st.integers(0, 7))
+    for _ in range(length):
         state = brute_force.judge(rules, around, acts)
         possible = list(moves(state, acts, DATA))
-        if possible and draw(st.integers(0, 4)):
+        tame: int = draw(st.integers(0, 4))
+        if possible and tame:
             acts.append(draw(st.sampled_from(possible)))
         else:
             acts.append(draw(wild_acts(len(rules["stages"]))))
@@ -172,7 +174,8 @@ def test_order_of_agreeing_votes_does_not_matter(story: Any, random: Any) -> Non
     rules, around, acts = story
     before = brute_force.judge(rules, around, acts)
     assume(before["stage"] is not None)
-    more, state = [], before
+    more: list[tuple[Any, ...]] = []
+    state = before
     while state["stage"] == before["stage"] and len(more) < 4:
         plain = [m for m in moves(state, [], ()) if m[0] == "vote" and m[3] == "approved"]
         if not plain:
@@ -213,7 +216,7 @@ def test_normal_form_means_the_same(rules: dict[str, Any], around: dict[str, Any
 
 @given(worlds(), whos)
 def test_all_is_counted_once_and_for_all(around: dict[str, Any], who: dict[str, Any]) -> None:
-    rules = {"format": 1, "name": "p", "allowOwner": False, "stages": [
+    rules: dict[str, Any] = {"format": 1, "name": "p", "allowOwner": False, "stages": [
         {"name": "s", "need": {"who": who, "count": "all"}, "onReject": "deny"}
     ]}  # fmt: skip
     found = case(rules, around, [])

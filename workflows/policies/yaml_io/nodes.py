@@ -112,5 +112,7 @@ def _scalar(node: Any) -> Any:
 
 
 def _said(problem: str | None) -> str:
+    if problem == "but found another document":
+        return "Only one document is read: leave the line --- out."
     text = (problem or "this is no YAML").replace("<block end>", "the end of the block")
     return text[:1].upper() + text[1:].removesuffix(".") + "."

@@ -6,7 +6,7 @@ from typing import Any
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _PART = re.compile(
-    r"\s*([0-9]{1,9})\s*(w|d|h|m|s|weeks?|days?|hours?|minutes?|min|seconds?|sec)\b\s*"
+    r"\s*([0-9]{1,9})\s*(w|d|h|m|s|weeks?|days?|hours?|minutes?|min|seconds?|sec)(?![a-z])\s*"
 )
 _COUNTED = re.compile(r"(\S+) of (.+)")
 _BEFORE = re.compile(r"(.+?) before (?:the )?deadline")
