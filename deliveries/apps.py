@@ -1,5 +1,7 @@
 """App configuration."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.core.checks import register
 
@@ -13,6 +15,8 @@ class DeliveriesConfig(AppConfig):
     verbose_name = "Messages"
 
     def ready(self) -> None:
+        # A web process wakes workers too, so it has to know the tasks by name.
+        import_module("deliveries.tasks")
         for check in CHECKS:
             register(check)
         for channel in TABLE:
