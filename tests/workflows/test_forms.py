@@ -374,7 +374,7 @@ def test_options_can_be_null_or_left_out() -> None:
 NESTED = {
     "type": "object",
     "properties": {
-        "home": {
+        "house": {
             "type": "object",
             "title": "Home",
             "properties": {
@@ -399,8 +399,8 @@ def test_an_absent_object_comes_into_being_only_when_something_is_in_it() -> Non
     schema = normal(NESTED)
     post = untouched(build(schema, {}))
     assert parse(schema, {}, post) == {}
-    assert parse(schema, {}, {**post, "f/home/city": ["Rome"]}) == {"home": {"city": "Rome"}}
-    assert parse(schema, {}, {**post, "f/home/lift": ["1"]}) == {"home": {"lift": False}}
+    assert parse(schema, {}, {**post, "f/house/city": ["Rome"]}) == {"house": {"city": "Rome"}}
+    assert parse(schema, {}, {**post, "f/house/lift": ["1"]}) == {"house": {"lift": False}}
 
 
 def test_entries_of_a_list_of_objects_are_edited_in_place() -> None:
@@ -502,8 +502,8 @@ def test_the_browser_demands_only_what_the_server_would_refuse(
 
 def test_children_of_an_absent_object_are_not_demanded() -> None:
     fields = {field.pointer: field for field in build(normal(NESTED), {}).fields()}
-    assert not fields["/home/city"].is_required
-    assert not fields["/home/city"].is_set
+    assert not fields["/house/city"].is_required
+    assert not fields["/house/city"].is_set
 
 
 def test_states_are_offered_only_where_empty_is_ambiguous() -> None:
@@ -544,13 +544,13 @@ def test_deception_inside_of_a_value_is_warned_about(
 
 
 def test_groups_lists_and_what_is_beside_the_schema_have_their_place() -> None:
-    data = {"home": {"city": "Rome", "note": "n"}, "rows": [{"n": 1}], "other": [1, 2]}
+    data = {"house": {"city": "Rome", "note": "n"}, "rows": [{"n": 1}], "other": [1, 2]}
     form = build(normal(NESTED), data)
     home, rows = form.nodes
     assert isinstance(home, Group)
     assert home.label == "Home"
     assert home.extra is not None
-    assert home.extra.rows[0].pointer == "/home/note"
+    assert home.extra.rows[0].pointer == "/house/note"
     assert isinstance(rows, ArrayField)
     assert [item.label for item in rows.items] == ["1"]
     assert form.extra is not None
@@ -567,14 +567,14 @@ def test_locked_objects_are_shown_as_a_tree() -> None:
 
 def test_errors_stand_at_their_field_or_at_the_nearest_above() -> None:
     errors = [
-        FieldError("/home/city", "wrong"),
-        FieldError("/home/city", "again"),
-        FieldError("/home/unknown/deep", "lost"),
+        FieldError("/house/city", "wrong"),
+        FieldError("/house/city", "again"),
+        FieldError("/house/unknown/deep", "lost"),
         FieldError("/rows/7/n", "gone"),
         FieldError("/nowhere", "stray"),
         FieldError("", "whole"),
     ]
-    form = build(normal(NESTED), {"home": {"city": "x"}, "rows": [{"n": 1}]}, errors=errors)
+    form = build(normal(NESTED), {"house": {"city": "x"}, "rows": [{"n": 1}]}, errors=errors)
     home, rows = form.nodes
     assert isinstance(home, Group)
     assert isinstance(home.children[0], Field)

@@ -361,7 +361,7 @@ def test_what_pydantic_writes_for_models_is_read() -> None:
         "properties": {
             "note": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
             "colour": {"$ref": "#/$defs/Colour", "default": "red"},
-            "home": {"anyOf": [{"$ref": "#/$defs/Address"}, {"type": "null"}], "title": "Home"},
+            "house": {"anyOf": [{"$ref": "#/$defs/Address"}, {"type": "null"}], "title": "Home"},
             "tags": {"additionalProperties": {"type": "string"}, "type": "object"},
             "paint": {"allOf": [{"$ref": "#/$defs/Colour"}], "description": "Of the wall"},
         },
@@ -371,8 +371,8 @@ def test_what_pydantic_writes_for_models_is_read() -> None:
     properties = normal(schema)["properties"]
     assert properties["note"] == {"type": ["string", "null"], "default": None}
     assert properties["colour"]["default"] == "red"
-    assert properties["home"]["type"] == ["object", "null"]
-    assert properties["home"]["title"] == "Home"
+    assert properties["house"]["type"] == ["object", "null"]
+    assert properties["house"]["title"] == "Home"
     assert properties["tags"]["additionalProperties"] == {"type": "string"}
     assert properties["paint"]["enum"] == ["red", "blue"]
     assert "$ref" not in json.dumps(normal(schema))
@@ -392,7 +392,7 @@ def test_the_short_form_says_the_same_as_the_schema() -> None:
             {"name": "why", "type": "text", "readOnly": True},
             {"name": "speed", "options": [{"value": 1, "label": "Slow"}, 2]},
             {"name": "days", "type": "multiselect", "options": ["mon", "tue"]},
-            {"name": "home", "type": "group", "fields": [{"name": "city"}]},
+            {"name": "house", "type": "group", "fields": [{"name": "city"}]},
             {"name": "lines", "type": "list", "fields": [{"name": "sku", "required": True}]},
             {"name": "cc", "type": "list"},
             {"name": "raw", "type": "json", "x-anything": 1},
@@ -413,7 +413,7 @@ def test_the_short_form_says_the_same_as_the_schema() -> None:
     assert properties["why"] == {"type": "string", "x-widget": "textarea", "readOnly": True}
     assert properties["speed"] == {"x-widget": "select", "enum": [1, 2], "x-labels": ["Slow", ""]}
     assert properties["days"]["items"] == {"enum": ["mon", "tue"]}
-    assert properties["home"]["properties"] == {"city": {"type": "string"}}
+    assert properties["house"]["properties"] == {"city": {"type": "string"}}
     assert properties["lines"]["items"]["required"] == ["sku"]
     assert properties["cc"] == {"type": "array", "items": {"type": "string"}}
     assert properties["raw"] == {"x-widget": "json"}
@@ -588,7 +588,7 @@ DATA: dict[str, Any] = {
     "amount": 10.0,
     "id": "x",
     "meta": {"k": [1]},
-    "home": {"city": "Rome", "zip": 1, "hidden": True},
+    "house": {"city": "Rome", "zip": 1, "hidden": True},
     "rows": [{"sku": "s", "n": 1}],
     "free": {"a": 1},
     "secret": "s",
@@ -609,10 +609,10 @@ def edit(**changes: Any) -> dict[str, Any]:
         (edit(secret="t"), "/secret"),
         (edit(secret=None), "/secret"),
         (edit(injected=1), "/injected"),
-        (edit(home={"city": "Rome", "zip": 2, "hidden": True}), "/home/zip"),
-        (edit(home={"city": "Rome", "zip": 1}), "/home/hidden"),
-        (edit(home={"city": "Rome", "zip": 1, "hidden": 1}), "/home/hidden"),
-        (edit(home=None), "/home/zip"),
+        (edit(home={"city": "Rome", "zip": 2, "hidden": True}), "/house/zip"),
+        (edit(home={"city": "Rome", "zip": 1}), "/house/hidden"),
+        (edit(home={"city": "Rome", "zip": 1, "hidden": 1}), "/house/hidden"),
+        (edit(home=None), "/house/zip"),
         (edit(rows=[{"sku": "t", "n": 1}]), "/rows/0/sku"),
         (edit(rows=[{"sku": "s", "n": 1, "x": 1}]), "/rows/0/x"),
         (edit(amount="10"), "/amount"),
