@@ -30,6 +30,9 @@ def send(mail: EmailMessage, *, secrets: tuple[str, ...] = ()) -> str:
 
     `secrets` are links and tokens in it that no error may quote.
     """
+    if not all(map(str.isprintable, mail.recipients())):
+        # Some providers would read what stands behind a line end as more receivers.
+        raise ChannelError("This is not an address.", permanent=True)
     with _connection(secrets) as connection:
         connection.send_messages([mail])
     status = getattr(mail, "anymail_status", None)
