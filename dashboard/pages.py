@@ -1,6 +1,6 @@
 """The page of one request, put together from the floors below in a handful of queries."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from deliveries.models import Delivery
 from events import selectors as events
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import User
-from workflows import decision_form, diff, forms
+from workflows import decision_form, diff, forms, guests
 from workflows.errors import outcome_sentence
 from workflows.models import Decision, ExecutionAttempt, Status, Verdict, View, Workflow
 
@@ -27,6 +27,15 @@ class Person:
     state: str
     says: str
     is_me: bool
+    is_guest: bool = False
+
+
+@dataclass(frozen=True)
+class Miss:
+    """Somebody who could not be reached, and why."""
+
+    recipient: str
+    error: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ def page(workflow: Workflow, user: User, **form: Any) -> dict[str, Any]:
     sent = list(deliveries.of_workflow(workflow.pk))
     drawn = decision_form.context(workflow, user=user, **form)
     people = _people(workflow, user, decisions)
+    misses = _misses(workflow, sent)
     return {
         **drawn,
         "now": timezone.now(),
@@ -66,6 +76,7 @@ def page(workflow: Workflow, user: User, **form: Any) -> dict[str, Any]:
         "result": forms.tree(workflow.result) if workflow.result is not None else None,
         "failure": _failure(workflow),
         "deliveries": sent,
+        "misses": misses,
         "may_send_again": bool(member and member.may_decide and workflow.is_open),
         "may_settle": bool(member and member.may_decide and workflow.status == Status.UNKNOWN),
         "entries": timeline.entries(events.timeline(workflow.pk)),
@@ -91,6 +102,7 @@ def _versions(
         "data": f"{state if drawn['editing'] else ''}-{workflow.decision}",
         "run": f"{state}-{tries}",
         "deliveries": f"{state}-{posts}",
+        "alarm": f"{state}-{posts}",
         "people": f"{state}-{seen}",
         "events": str(workflow.event_seq),
     }
@@ -103,12 +115,18 @@ def _people(workflow: Workflow, user: User, decisions: list[Decision]) -> dict[s
     if named:
         asked = [person for person in asked if str(person.pk) in named]
     asked = [person for person in asked if person.pk != workflow.agent.owner_id] or asked
+    asked += [guest for guest in guests.people(workflow) if guest not in asked]
     looked = set(
         View.objects.filter(workflow=workflow, round=workflow.round).values_list("user", flat=True)
     )
     answers = {decision.user_id: decision for decision in decisions}
+    invited = guests.addresses(workflow)
     people = [
-        _person(person, user, answers.get(person.pk), person.pk in looked) for person in asked
+        replace(
+            _person(person, user, answers.get(person.pk), person.pk in looked),
+            is_guest=str(person.pk) in invited,
+        )
+        for person in asked
     ]
     order = {"approved": 0, "modified": 0, "rejected": 0, "seen": 1, "asked": 2}
     people.sort(key=lambda person: (order[person.state], not person.is_me, person.name))
@@ -126,6 +144,16 @@ def _person(person: User, user: User, answer: Decision | None, has_looked: bool)
         return Person(str(person), str(answer.verdict), str(says), person.pk == user.pk)
     state, says = ("seen", "Has seen it") if has_looked else ("asked", "Not seen yet")
     return Person(str(person), state, says, person.pk == user.pk)
+
+
+def _misses(workflow: Workflow, sent: list[Delivery]) -> list[Miss]:
+    """Everybody whom the question could not reach, where it has reached nobody; else nothing."""
+    asked = [
+        one for one in sent if one.round == workflow.round and one.kind == Delivery.Kind.APPROVAL
+    ]
+    if not workflow.is_open or not deliveries.is_lost([one.status for one in asked]):
+        return []
+    return [Miss(one.recipient, one.last_error) for one in asked if one.last_error]
 
 
 def _outcome(workflow: Workflow) -> Outcome | None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from dashboard.cursors import Cursor
 from dashboard.filters import Filters, HistoryFilters, InboxFilters
+from deliveries import selectors as deliveries
 from hitl.accounts.models import Agent, Membership, User
 from hitl.lib.text import has_deceptive
 from workflows import decision_form
@@ -61,12 +62,16 @@ class Count:
 
 @dataclass(frozen=True)
 class Row:
-    """One request in the inbox. `urgency` is over, urgent, soon or nothing."""
+    """One request in the inbox. `urgency` is over, urgent, soon or nothing.
+
+    `is_lost`: the messages about it have reached nobody.
+    """
 
     workflow: Workflow
     facts: list[Highlight]
     asked: str
     urgency: str
+    is_lost: bool
 
     @property
     def is_deceptive(self) -> bool:
@@ -150,12 +155,14 @@ def _behind(rows: QuerySet[Any], after: Cursor) -> QuerySet[Any]:
 def _rows(workflows: list[Workflow], who: Circle) -> list[Row]:
     people = _people(workflows)
     now = timezone.now()
+    lost = deliveries.unreachable({workflow.pk: workflow.round for workflow in workflows})
     return [
         Row(
             workflow,
             decision_form.highlights(workflow),
             _asked(workflow, who.user, people),
             urgency(workflow, now),
+            workflow.pk in lost,
         )
         for workflow in workflows
     ]

@@ -16,6 +16,9 @@ urlpatterns = [
     path("workflows/<uuid:workflow_id>/preview/", views.preview, name="preview"),
     path("workflows/<uuid:workflow_id>/settle/", views.settle, name="settle"),
     path(
+        "workflows/<uuid:workflow_id>/deliveries/send/", views.send_all_again, name="send-all-again"
+    ),
+    path(
         "workflows/<uuid:workflow_id>/deliveries/<uuid:delivery_id>/send/",
         views.send_again,
         name="send-again",

@@ -255,15 +255,33 @@ def settle(request: HttpRequest, workflow_id: UUID) -> HttpResponse:
 def send_again(request: HttpRequest, workflow_id: UUID, delivery_id: UUID) -> HttpResponse:
     """Try a failed message again, while there still is something to ask."""
     row = _workflow(request, workflow_id)
+    if not delivery_rows.of_workflow(row.pk).filter(pk=delivery_id).exists():
+        raise Http404("There is no such message.")
+    return _send_again(request, row, [delivery_id])
+
+
+@login_required
+@require_POST
+def send_all_again(request: HttpRequest, workflow_id: UUID) -> HttpResponse:
+    """Try every failed message of this round again."""
+    row = _workflow(request, workflow_id)
+    return _send_again(request, row, delivery_rows.failed(row.pk, row.round))
+
+
+def _send_again(request: HttpRequest, row: Workflow, delivery_ids: list[UUID]) -> HttpResponse:
     member = accounts.membership(row.team_id, _user(request).pk)
     if member is None or not member.may_decide:
         refused = NotYours("Only approvers and managers may send a message again.")
-        return _objection(request, workflow_id, refused)
-    if not delivery_rows.of_workflow(row.pk).filter(pk=delivery_id).exists():
-        raise Http404("There is no such message.")
-    if row.is_open:
-        deliveries.retry_now(delivery_id)
-        messages.success(request, "The message goes out again within seconds.")
-    else:
+        return _objection(request, row.pk, refused)
+    if not row.is_open:
         messages.error(request, "The request is decided: nobody needs to be asked any more.")
+        return redirect("workflow", row.pk)
+    try:
+        for delivery_id in delivery_ids:
+            deliveries.retry_now(delivery_id)
+    except Conflict as error:
+        messages.error(request, str(error))
+    else:
+        what = "message goes" if len(delivery_ids) == 1 else "messages go"
+        messages.success(request, f"The {what} out again within seconds.")
     return redirect("workflow", row.pk)

@@ -4,13 +4,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.decorators import action, display
 
-from deliveries import services, tasks
+from deliveries import services
 from deliveries.models import Delivery, SandboxMessage
 from hitl.admin_tools import ReadOnlyAdmin, change_url, gone, json_block, link
 from hitl.lib.errors import HitlError
@@ -108,8 +107,6 @@ class DeliveryAdmin(ReadOnlyAdmin):
         except HitlError as error:
             messages.warning(request, f"{delivery.recipient}: {error}")
             return
-        # Without a broker the sweep finds the row a few seconds later.
-        transaction.on_commit(lambda: tasks.send_delivery.delay(str(delivery.pk)), robust=True)
         self.log_change(request, delivery, "Sent again.")
         messages.success(request, f"{delivery.recipient}: on its way again.")
 

@@ -143,7 +143,10 @@ def confirm(user: User, token: str) -> ContactPoint:
 
 
 def write_test(user: User, point_id: int) -> ContactPoint:
-    """Write a few words to a proved address. Raises NotFound, ChannelOff, TooOften, ChannelError."""
+    """Write a few words to a proved address.
+
+    Raises NotFound, ChannelOff, TooOften or ChannelError.
+    """
     point = contacts.get(user, point_id)
     if not point.verified_at:
         raise NotFound("There is no such confirmed address among yours.")

@@ -1,6 +1,7 @@
 """Reads of deliveries and of the links in them."""
 
 import datetime as dt
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from django.conf import settings
@@ -34,6 +35,33 @@ def updates_due(now: dt.datetime, *, limit: int) -> list[UUID]:
 def of_workflow(workflow_id: UUID) -> QuerySet[Delivery]:
     """All messages about one workflow, oldest first."""
     return Delivery.objects.filter(workflow_id=workflow_id).order_by("created_at", "pk")
+
+
+def unreachable(rounds: Mapping[UUID, int]) -> set[UUID]:
+    """Of these requests (with their rounds) those whose question has reached nobody, nor will."""
+    if not rounds:
+        return set()
+    rows = Delivery.objects.filter(workflow_id__in=list(rounds), kind=Delivery.Kind.APPROVAL)
+    found: dict[UUID, set[str]] = {}
+    for workflow_id, round_, status in rows.values_list("workflow_id", "round", "status"):
+        if round_ == rounds[workflow_id]:
+            found.setdefault(workflow_id, set()).add(status)
+    return {workflow_id for workflow_id, statuses in found.items() if is_lost(statuses)}
+
+
+def is_lost(statuses: Collection[str]) -> bool:
+    """Whether messages with these statuses have reached nobody, and nothing is under way."""
+    given_up = {Delivery.Status.FAILED, Delivery.Status.CANCELLED}
+    return Delivery.Status.FAILED in statuses and set(statuses) <= given_up
+
+
+def failed(workflow_id: UUID, round_: int) -> list[UUID]:
+    """The messages of this round that have failed."""
+    return list(
+        Delivery.objects.filter(
+            workflow_id=workflow_id, round=round_, status=Delivery.Status.FAILED
+        ).values_list("pk", flat=True)
+    )
 
 
 def get(delivery_id: UUID) -> Delivery | None:

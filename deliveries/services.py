@@ -363,6 +363,7 @@ def retry_now(delivery_id: UUID) -> None:
     Delivery.objects.filter(pk=delivery_id).update(
         status=Delivery.Status.PENDING, next_retry_at=now, claimed_at=None, attempts=0
     )
+    wake(SEND, delivery_id)
 
 
 def _check_may_resend(delivery: Delivery, stream: EventStream, now: dt.datetime) -> None:
