@@ -46,7 +46,7 @@ from workflows.policies.replay import Replay, State
 from workflows.policies.request import Request
 from workflows.policies.rights import Rights, Seat
 from workflows.policies.shape import Leaf, Policy, Stage
-from workflows.policies.votes import Act, Vote
+from workflows.policies.votes import Act, Vote, Withdrawal
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,39 @@ class Case:
     @cached_property
     def state(self) -> State:
         """What the acts have come to."""
-        replay = Replay(self.policy, self.applies, self.wanted, self._is_doomed)
-        return replay.run(self.request.fingerprint, self.acts, self.new)
+        return self._replay.run(self.request.fingerprint, self.acts, self.new)
+
+    def vote(
+        self,
+        user_id: str,
+        verdict: Verdict,
+        fingerprint: str,
+        *,
+        result: str = "",
+        behalf: str = "",
+    ) -> Vote | None:
+        """The vote somebody would cast now, to be recorded as it is; None if it would not count.
+
+        The reason is then one of: the request is decided, `fingerprint` is not on the table, the
+        stage allows no edits, or `plain.why_not`.
+        """
+        if self.stage is None:
+            return None
+        for seat in self.seats(user_id):
+            if seat.person == (behalf or user_id):
+                vote = Vote(
+                    user_id, self.stage.index, verdict, seat.leaves, fingerprint, result, behalf
+                )
+                return vote if self._replay.takes(self.state, self.stage, vote) else None
+        return None
+
+    def withdrawal(self, user_id: str, *, behalf: str = "") -> Withdrawal | None:
+        """What takes back somebody's vote; None where none of theirs stands in the open stage."""
+        if self.stage is None:
+            return None
+        taken = Withdrawal(user_id, self.stage.index, behalf)
+        mine = [v for v in self.state.standing if v.user_id == user_id and v.person == taken.person]
+        return taken if mine else None
 
     def after(self, act: Act) -> "Case":
         """The case with one more act that is taken now, on the people of now."""
@@ -174,6 +205,10 @@ class Case:
             return bool(condition.evaluate(self.request.variables(fingerprint)))
         except (ExpressionError, EvaluationError):
             return True
+
+    @property
+    def _replay(self) -> Replay:
+        return Replay(self.policy, self.applies, self.wanted, self._is_doomed)
 
     def _rights(self, state: State) -> Rights:
         return Rights(self.policy, self.request, self.people, self.fired, state)

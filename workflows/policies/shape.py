@@ -75,6 +75,10 @@ class Stage:
     timeout_action: str | None
     extend_max: int
 
+    def wants_second_factor(self, risk: str) -> bool:
+        """Whether an answer at this risk takes more than being logged in."""
+        return risk in self.step_up
+
     @property
     def leaves(self) -> tuple[Leaf, ...]:
         """Every place a vote can count for: those of the need, then those of the escalation."""
