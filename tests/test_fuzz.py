@@ -5,12 +5,15 @@ FUZZ_EXAMPLES sets how many requests each operation gets from each kind of calle
 
 import os
 import zlib
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import schemathesis
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -47,6 +50,17 @@ STATES: dict[str, Any] = {
         ).pk
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def _keep_the_connection() -> Iterator[None]:
+    """A request ends by closing its connection, which here is the test's: as Django's client."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture
