@@ -548,7 +548,7 @@ def test_groups_lists_and_what_is_beside_the_schema_have_their_place() -> None:
     form = build(normal(NESTED), data)
     home, rows = form.nodes
     assert isinstance(home, Group)
-    assert home.label == "House"
+    assert home.label == "Home"
     assert home.extra is not None
     assert home.extra.rows[0].pointer == "/house/note"
     assert isinstance(rows, ArrayField)
