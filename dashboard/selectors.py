@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from workflows.models import ActionType, Decision, Risk, Status, Workflow
 
 PAGE = 50
 COUNT_LIMIT = 100
-AGENTS_OFFERED = TYPES_OFFERED = 200
+CHOICES_OFFERED = 400
 URGENT, SOON = dt.timedelta(minutes=10), dt.timedelta(hours=1)
 RISK_RANK = Case(
     When(risk=Risk.HIGH, then=Value(0)),
@@ -251,14 +252,23 @@ def _matching(text: str) -> Q:
         return found
 
 
-def agents(who: Circle) -> list[Agent]:
-    """Agents to choose from in a filter."""
-    rows = Agent.objects.filter(team_id__in=who.team_ids).order_by("name")
-    return list(rows[:AGENTS_OFFERED])
+@dataclass(frozen=True)
+class Choices:
+    """What the filters of a list offer: agents by id, and names of action types."""
+
+    agents: list[tuple[UUID, str]]
+    types: list[str]
 
 
-def action_types(who: Circle, shown: Iterable[Workflow], chosen: str) -> list[str]:
-    """Action types to choose from: those the teams have described, and those on the page."""
-    described = ActionType.objects.filter(team_id__in=who.team_ids).values_list("name", flat=True)
-    names = {*described[:TYPES_OFFERED], *(row.action_type for row in shown), chosen}
-    return sorted(names - {""})
+def choices(who: Circle, shown: Iterable[Workflow], filters: Filters) -> Choices:
+    """The teams' agents, and the action types they have described or that are on the page."""
+    team_ids = who.team_ids
+    agents = Agent.objects.filter(team_id__in=team_ids).values_list("pk", "name", Value(1))
+    types = ActionType.objects.filter(team_id__in=team_ids).values_list("pk", "name", Value(2))
+    rows = list(agents.order_by().union(types.order_by(), all=True)[:CHOICES_OFFERED])
+    described = {name for _, name, kind in rows if kind == 2}
+    names = described | {row.action_type for row in shown} | {filters.type}
+    return Choices(
+        sorted(((pk, name) for pk, name, kind in rows if kind == 1), key=itemgetter(1)),
+        sorted(names - {""}),
+    )

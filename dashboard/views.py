@@ -13,9 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from dashboard import pages, selectors
 from dashboard.filters import HistoryFilters, InboxFilters
 from deliveries import selectors as delivery_rows
-from deliveries import services as deliveries
 from events.types import Source
-from hitl.accounts import selectors as accounts
 from hitl.accounts.models import User
 from hitl.lib.errors import Conflict, Forbidden, HitlError, InvalidInput, NotFound
 from workflows import decision_form, executions, services
@@ -68,8 +66,7 @@ def _inbox(request: HttpRequest) -> dict[str, Any]:
         "next": filters.next_page(page.next) if page.next else "",
         "mine": mine,
         "all": selectors.count(selectors.waiting(who)),
-        "agents": selectors.agents(who),
-        "types": selectors.action_types(who, (row.workflow for row in page.rows), filters.type),
+        "choices": selectors.choices(who, (row.workflow for row in page.rows), filters),
         "selects": [_select("risk", "Risk", "Any risk", Risk.choices, filters.risk)],
         "public_url": settings.PUBLIC_URL,
     }
@@ -95,8 +92,7 @@ def history(request: HttpRequest) -> HttpResponse:
         "filters": filters,
         "page": page,
         "next": filters.next_page(page.next) if page.next else "",
-        "agents": selectors.agents(who),
-        "types": selectors.action_types(who, page.rows, filters.type),
+        "choices": selectors.choices(who, page.rows, filters),
         "public_url": settings.PUBLIC_URL,
         "selects": [
             _select("status", "Status", "Any status", Status.choices, filters.status),
@@ -269,16 +265,14 @@ def send_all_again(request: HttpRequest, workflow_id: UUID) -> HttpResponse:
 
 
 def _send_again(request: HttpRequest, row: Workflow, delivery_ids: list[UUID]) -> HttpResponse:
-    member = accounts.membership(row.team_id, _user(request).pk)
-    if member is None or not member.may_decide:
-        refused = NotYours("Only approvers and managers may send a message again.")
-        return _objection(request, row.pk, refused)
     if not row.is_open:
         messages.error(request, "The request is decided: nobody needs to be asked any more.")
         return redirect("workflow", row.pk)
     try:
         for delivery_id in delivery_ids:
-            deliveries.retry_now(delivery_id)
+            services.resend(delivery_id, user=_user(request))
+    except NotYours as error:
+        return _objection(request, row.pk, error)
     except Conflict as error:
         messages.error(request, str(error))
     else:
