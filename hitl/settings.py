@@ -347,6 +347,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "Risk": "workflows.models.Risk",
         "TimeoutAction": "workflows.models.TimeoutAction",
         "Source": "workflows.models.doors",
+        "DeliveryStatus": "deliveries.models.Delivery.Status",
+        "DeliveryKind": "deliveries.models.Delivery.Kind",
+        "Channel": "deliveries.channels.channel_choices",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

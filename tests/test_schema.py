@@ -54,7 +54,7 @@ def test_it_is_valid_openapi(document: dict[str, Any]) -> None:
 
 def test_every_path_of_ours_is_in_it(document: dict[str, Any]) -> None:
     routes = {str(pattern.pattern) for pattern in urls.urlpatterns} - NOT_OPERATIONS
-    named = {re.sub("<str:workflow_id>", "{workflowId}", f"/{route}") for route in routes}
+    named = {re.sub("<str:([a-z]+)_id>", r"{\1Id}", f"/{route}") for route in routes}
     assert set(document["paths"]) == named
 
 

@@ -5,9 +5,12 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from deliveries.models import Delivery
 from hitl.accounts.models import Agent, User
 from hitl.lib.errors import NotFound
 from workflows.models import ExecutionAttempt, Status, Workflow
+
+NO_MESSAGE = "There is no such message."
 
 
 def timeouts_due(now: dt.datetime, *, limit: int) -> list[UUID]:
@@ -51,3 +54,12 @@ def get(workflow_id: UUID, principal: Agent | User) -> Workflow:
     if workflow is None:
         raise NotFound("There is no such workflow.")
     return workflow
+
+
+def delivery(delivery_id: UUID, user: User) -> Delivery:
+    """One message about a request of the person's teams, or NotFound."""
+    rows = Delivery.objects.select_related("user", "team")
+    found = rows.filter(pk=delivery_id, team__memberships__user=user).first()
+    if found is None:
+        raise NotFound(NO_MESSAGE)
+    return found

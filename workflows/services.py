@@ -21,7 +21,7 @@ from hitl.lib import canonical
 from hitl.lib.actor import SYSTEM, Actor
 from hitl.lib.db import database_now
 from hitl.lib.errors import FieldError, Forbidden, InvalidInput
-from workflows import diff, guests, json_schema, messages, planning, policies
+from workflows import diff, guests, json_schema, messages, planning, policies, selectors
 from workflows.errors import (
     AlreadyDecided,
     DigestMismatch,
@@ -404,3 +404,15 @@ def record_refusal(workflow_id: UUID, *, actor: Actor, source: str, why: str) ->
     if actor.kind == "user" and log.was_refused(workflow.pk, workflow.round, actor, why):
         return
     amend(workflow, EventType.HUMAN_REFUSED, actor=actor, source=source, data={"reason": why})
+
+
+def resend(delivery_id: UUID, *, user: User) -> None:
+    """Send a message again at once, for somebody who may decide in its team.
+
+    Raises NotFound, NotYours, or CannotResend with the reason.
+    """
+    delivery = selectors.delivery(delivery_id, user)
+    member = accounts.membership(delivery.team_id, user.pk)
+    if member is None or not member.may_decide:
+        raise NotYours("Only approvers and managers may send a message again.")
+    deliveries.retry_now(delivery.pk)

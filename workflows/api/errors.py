@@ -82,6 +82,9 @@ PROBLEMS: dict[str, Kind] = {
     "not-approved": Kind(
         409, "There is no approval to act on", "The request is PENDING; nothing may run."
     ),
+    "cannot-resend": Kind(
+        409, "The message cannot be sent again", "This message is being sent at this moment."
+    ),
     "conflict": Kind(409, "The state does not allow this", "The state does not allow this."),
     "too-large": Kind(
         413, "The request is too large", "The document has 300000 bytes; the limit is 262144."

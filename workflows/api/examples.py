@@ -170,3 +170,26 @@ ACTION_TYPE: dict[str, Any] = {
     "executedBy": "agent",
     "semantics": "at_most_once",
 }
+DELIVERY: dict[str, Any] = {
+    "deliveryId": "019aaf27-7d2f-7c7b-8a5e-1b2c3d4e5f60",
+    "workflowId": WORKFLOW_ID,
+    "round": 1,
+    "kind": "approval",
+    "channel": "slack",
+    "person": "Ann Approver",
+    "recipient": "T012AB3C4:U045DE6F7",
+    "status": "failed",
+    "attempts": 6,
+    "maxAttempts": 6,
+    "nextRetryAt": None,
+    "lastError": "Slack refuses: the app is not in that channel; invite it (not_in_channel).",
+    "metadata": {},
+    "sentAt": None,
+    "deliveredAt": None,
+    "createdAt": "2026-11-23T16:52:00Z",
+}
+RESENT: dict[str, Any] = DELIVERY | {
+    "status": "pending",
+    "attempts": 0,
+    "nextRetryAt": "2026-11-23T17:20:41Z",
+}

@@ -3,6 +3,8 @@
 import datetime as dt
 from typing import Any
 
+from deliveries import selectors as delivery_rows
+from deliveries.models import Delivery
 from hitl.accounts.models import Agent, User
 from workflows import selectors
 from workflows.api.pagination import Order, Page, page
@@ -24,6 +26,7 @@ def _read_name(text: str) -> str:
 
 
 NEWEST_FIRST = Order("created_at", descending=True, read=_read_moment)
+OLDEST_FIRST = Order("created_at", descending=False, read=_read_moment)
 BY_NAME = Order("name", descending=False, read=_read_name)
 
 # Parameter → look-up. Only what stands here reaches the database.
@@ -60,4 +63,15 @@ def action_types(caller: Agent | User, params: dict[str, Any]) -> Page[ActionTyp
         rows = rows.filter(team__memberships__user=caller)
     return page(
         rows, BY_NAME, limit=params["limit"], cursor=params.get("cursor", ""), read_id=parse_uuid
+    )
+
+
+def deliveries(workflow: Workflow, params: dict[str, Any]) -> Page[Delivery]:
+    """The messages about one request, oldest first."""
+    return page(
+        delivery_rows.of_workflow(workflow.pk).select_related("user"),
+        OLDEST_FIRST,
+        limit=params["limit"],
+        cursor=params.get("cursor", ""),
+        read_id=parse_uuid,
     )

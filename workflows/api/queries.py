@@ -107,6 +107,13 @@ class EventListQuery(Query):
     limit = Number(required=False, min_value=1, max_value=MAX_PAGE, default=MAX_PAGE)
 
 
+class DeliveryListQuery(Query):
+    """Which part of the list."""
+
+    limit = Number(required=False, min_value=1, max_value=MAX_PAGE, default=MAX_PAGE)
+    cursor = serializers.CharField(required=False, help_text="From `nextCursor`.")
+
+
 class ActionTypeListQuery(Query):
     """Which part of the list."""
 

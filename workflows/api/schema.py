@@ -46,8 +46,9 @@ class AutoSchema(SpectacularSchema):
     def get_override_parameters(self) -> list[Any]:
         known = self._known
         parameters: list[Any] = [known.query] if known.query and known.query().fields else []
-        if "{workflow_id}" in self.path:
-            parameters.append(OpenApiParameter("workflow_id", UUID_SCHEMA, "path"))
+        for name in ("workflow_id", "delivery_id"):
+            if f"{{{name}}}" in self.path:
+                parameters.append(OpenApiParameter(name, UUID_SCHEMA, "path"))
         for name, (form, says) in known.request_headers.items():
             parameters.append(OpenApiParameter(name, form, "header", description=says))
         for name, says in known.answer_headers.items():
@@ -141,6 +142,7 @@ TAGS = {
     "Workflows": "Ask for approvals and follow them.",
     "Decisions": "For people.",
     "Execution": "Carry out what was approved.",
+    "Deliveries": "Messages about a request, and whether they got through.",
     "Action types": "What a team has declared about kinds of actions.",
     "Service": "Is the server there?",
 }

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from workflows.api import docs, service_views, views
+from workflows.api import delivery_views, docs, service_views, views
 
 _ONE = "api/v1/workflows/<str:workflow_id>"
 
@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern] = [
     path(_ONE, views.OneWorkflow.as_view(), name="api-workflow"),
     path(f"{_ONE}/cancel", views.Cancel.as_view(), name="api-cancel"),
     path(f"{_ONE}/events", views.Timeline.as_view(), name="api-events"),
+    path(f"{_ONE}/deliveries", delivery_views.Deliveries.as_view(), name="api-deliveries"),
     path(f"{_ONE}/action-data", views.ActionData.as_view(), name="api-action-data"),
     path(f"{_ONE}/decide", views.Decide.as_view(), name="api-decide"),
     path(f"{_ONE}/settle", views.Settle.as_view(), name="api-settle"),
@@ -18,6 +19,11 @@ urlpatterns: list[URLPattern] = [
     path(f"{_ONE}/execution/heartbeat", views.Heartbeat.as_view(), name="api-heartbeat"),
     path(f"{_ONE}/execution/complete", views.CompleteExecution.as_view(), name="api-complete"),
     path(f"{_ONE}/execution/fail", views.FailExecution.as_view(), name="api-fail"),
+    path(
+        "api/v1/deliveries/<str:delivery_id>/retry",
+        delivery_views.RetryDelivery.as_view(),
+        name="api-retry-delivery",
+    ),
     path("api/v1/action-types", views.ActionTypes.as_view(), name="api-action-types"),
     path("api/schema/", docs.Schema.as_view(), name="api-schema"),
     path("api/docs/", docs.Browse.as_view(), name="api-docs"),

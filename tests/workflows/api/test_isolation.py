@@ -33,7 +33,7 @@ DOORS: dict[str, set[str]] = {
     "getWorkflow": BOTH, "cancelWorkflow": AGENT, "listEvents": BOTH, "getApprovedData": BOTH,
     "decideWorkflow": PEOPLE, "settleWorkflow": PEOPLE, "startExecution": AGENT,
     "heartbeatExecution": AGENT, "completeExecution": AGENT, "failExecution": AGENT,
-    "listActionTypes": BOTH,
+    "listActionTypes": BOTH, "listDeliveries": BOTH, "retryDelivery": PEOPLE,
 }  # fmt: skip
 
 
