@@ -57,7 +57,7 @@ def resolve(
             return Asked(current, person, tuple(through[1:]))
         through.append(current)
         following = away.delegate
-        if following is None or following in through or (can is not None and following not in can):
+        if following is None or (can is not None and following not in can):
             break
         current = following
     return Asked(person, person)
