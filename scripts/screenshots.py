@@ -3,8 +3,9 @@
 
     python scripts/screenshots.py [page ...]
 
-Starts a server of its own on a temporary folder, filled by `world.py`, and drives Chromium
-(CHROMIUM, else the one on PATH) through it at desktop and phone size, light and dark.
+Without names it takes those the documentation shows; PICTURES names another folder. A server of
+its own runs on a temporary folder, filled by `world.py`; Chromium (CHROMIUM, else the one on PATH)
+goes through it at desktop and phone size, light and dark.
 """
 
 import contextlib
@@ -27,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("PICTURES", ROOT / "docs" / "img"))
 LOGIN = ("maya@northwind.example", "correct-horse-battery")
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
+SCALES = {"desktop": 1.0, "phone": 1.5}
+DOCUMENTED = ("login", "inbox", "request", "confirm", "history")
 THEMES = ("light", "dark")
 START_SECONDS = 60
 CHROMIUM_FLAGS = [
@@ -36,8 +39,8 @@ CHROMIUM_FLAGS = [
 
 
 def main() -> int:
-    """Take all pictures, or those of the pages named; 0 when done."""
-    wanted = sys.argv[1:] or list(PAGES)
+    """Take the pictures; 0 when done."""
+    wanted = sys.argv[1:] or list(DOCUMENTED)
     TARGET.mkdir(parents=True, exist_ok=True)
     with server() as base, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -97,7 +100,7 @@ def shoot(browser: Browser, base: str, size: str, theme: str, wanted: list[str])
         base_url=base,
         viewport={"width": width, "height": height},
         color_scheme="dark" if theme == "dark" else "light",
-        device_scale_factor=1.5,
+        device_scale_factor=SCALES[size],
         is_mobile=size == "phone",
         has_touch=size == "phone",
         reduced_motion="reduce",

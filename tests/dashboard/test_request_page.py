@@ -68,6 +68,35 @@ def test_data_without_a_form_is_a_tree(approver: User, agent: Agent) -> None:
     assert "?edit=1" not in page
 
 
+def test_every_kind_of_value_is_read_without_markup_of_json(approver: User, agent: Agent) -> None:
+    form = {
+        "type": "object",
+        "properties": {
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "picked": {"type": "array", "items": {"enum": ["red", "green"]}},
+            "none": {"type": "array", "items": {"enum": ["red", "green"]}},
+            "any": {},
+            "word": {},
+            "size": {"enum": ["s", "m"], "x-labels": ["Small", "Medium"]},
+            "dry": {"type": "boolean"},
+            "missing": {"type": "string"},
+            "blank": {"type": "string"},
+        },
+    }
+    data = {
+        "tags": ["a, b", "c"], "picked": ["green"], "none": [], "any": {"deep": [1, {"x": None}]},
+        "word": "plain", "size": "m", "dry": False, "blank": "",
+    }  # fmt: skip
+    workflow = make_workflow(agent, action_data=data, ui_schema=form)
+    page = text(logged_in(approver).get(page_of(workflow)))
+    for expected in (
+        "<li>a, b</li><li>c</li>", "<li>green</li>", "empty list", "deep", "nothing (null)",
+        "plain", "<li>Medium</li>", "No", "not set", "empty text",
+    ):  # fmt: skip
+        assert expected in page, expected
+    assert "{&quot;" not in page
+
+
 def test_opening_is_noted_once_a_person(approver: User, colleague: User, agent: Agent) -> None:
     workflow = make_workflow(agent)
     for person in (approver, approver, colleague):

@@ -14,9 +14,10 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from deliveries.models import Delivery
+from hitl.lib import canonical
 from hitl.lib.text import has_deceptive, visible
 from workflows.decision_form import short
-from workflows.forms import Row
+from workflows.forms import Row, Tree, tree
 from workflows.models import Risk, Status
 
 register = template.Library()
@@ -123,6 +124,19 @@ def risk_badge(risk: str) -> SafeString:
     """How much is at stake."""
     look = RISK_LOOKS[Risk(risk)]
     return badge(look.tone, look.icon, f"{Risk(risk).label} risk")
+
+
+@register.filter
+def lines(text: str) -> list[str]:
+    """The entries of a list that a form keeps as one text, one a line."""
+    return text.split("\n")
+
+
+@register.filter
+def as_tree(text: str) -> Tree | None:
+    """An object or list that a form keeps as JSON, for reading; None for anything simpler."""
+    value = canonical.loads(text)
+    return tree(value) if isinstance(value, dict | list) and value else None
 
 
 @register.filter
