@@ -24,8 +24,8 @@ def channels_are_whole(**_: Any) -> list[CheckMessage]:
     """Name what is missing where some but not all of a channel's settings are filled."""
     found: list[CheckMessage] = []
     for name, channel in CHANNELS.items():
-        missing = [key for key in channel.settings if not getattr(settings, key, "")]
-        if missing and len(missing) < len(channel.settings):
+        missing = channel.missing()
+        if missing:
             hint = f"Fill {', '.join(missing)} too, or empty the others."
             text = f"The channel {name} is configured by halves."
             found.append(Warning(text, hint=hint, id="deliveries.W001"))

@@ -206,10 +206,11 @@ class Note:
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something the provider told us that will cost messages, and what to do about it."""
+    """Something the provider told us, and what to do about it. Fatal: it costs messages."""
 
     says: str
     remedy: str
+    is_fatal: bool = True
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ class SmsChannel(Channel):
             troubles.append(Trouble(f"The account is {one_line(state, 40)}.", remedy))
         if kind == "Trial":
             trial = "It is a trial account: it only sends to numbers verified in Twilio's console."
-            troubles.append(Trouble(trial, "Upgrade it."))
+            troubles.append(Trouble(trial, "Upgrade it.", is_fatal=False))
         return Health(says, (*troubles, *_check_number()), time)
 
 

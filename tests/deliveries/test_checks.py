@@ -84,3 +84,12 @@ def test_channel_configured_by_halves_names_what_is_missing(
 def test_django_runs_them(whole: Settings) -> None:
     whole.DEFAULT_FROM_EMAIL = "hitl@localhost"
     assert "deliveries.W003" in {each.id for each in run_checks()}
+
+
+def test_slack_may_come_back_by_either_way(whole: Settings) -> None:
+    whole.SLACK_BOT_TOKEN = "xoxb-1"
+    assert ids() == {"deliveries.W001"}
+    for way in ("SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN"):
+        setattr(whole, way, "x")
+        assert ids() == set()
+        setattr(whole, way, "")

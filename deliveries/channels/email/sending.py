@@ -72,6 +72,7 @@ def _greet(connection: BaseEmailBackend) -> Health:
     if not isinstance(server, smtplib.SMTP):
         return Health("Mail is handed to a provider that tells nothing before a message is sent.")
     sender = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
+    server.ehlo_or_helo_if_needed()
     code, said = server.mail(sender)
     if code >= 400:
         raise smtplib.SMTPSenderRefused(code, said, sender)
