@@ -23,14 +23,24 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if random else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Row locks and triggers are PostgreSQL's: on SQLite those tests say so and step aside."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On SQLite, tests of row locks and triggers step aside; on PostgreSQL, those without a
+    database do: they have run already."""
     if connection.vendor == "postgresql":
+        kept = [item for item in items if _uses_database(item)]
+        config.hook.pytest_deselected(items=[each for each in items if not _uses_database(each)])
+        items[:] = kept
         return
     skip = pytest.mark.skip(reason="needs PostgreSQL: make test-postgres")
     for item in items:
         if item.get_closest_marker("postgres"):
             item.add_marker(skip)
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    marked = item.get_closest_marker("django_db") or item.get_closest_marker("postgres")
+    fixtures = {"db", "transactional_db", "django_db_setup"}
+    return bool(marked or fixtures & set(getattr(item, "fixturenames", ())))
 
 
 @pytest.fixture(scope="session")
