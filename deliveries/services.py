@@ -19,9 +19,9 @@ from django.db.models import F, Q, QuerySet
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
 
-from deliveries import breaker, routing
+from deliveries import breaker, early_words, routing
 from deliveries.channels import CHANNELS, get_channel
-from deliveries.channels.base import ChannelError, Message, Receipt
+from deliveries.channels.base import ChannelError, Message, Receipt, Report
 from deliveries.models import Delivery, DeliveryToken, ReplyCode
 from deliveries.routing import Recipient
 from deliveries.wakeups import SEND, UPDATE, wake
@@ -215,6 +215,8 @@ def settle_success(delivery: Delivery, receipt: Receipt) -> None:
         _record_sent(delivery, now)
     else:
         _note_late_success(delivery, receipt, now)
+    its_id = receipt.provider_ids.get("messageId", "")
+    transaction.on_commit(lambda: _catch_up(delivery.channel, its_id), robust=True)
 
 
 def _ids(delivery: Delivery, receipt: Receipt) -> dict[str, Any]:
@@ -381,13 +383,32 @@ def _check_may_resend(delivery: Delivery, stream: EventStream, now: dt.datetime)
 def record_receipt(channel: str, provider_id: str, *, delivered: bool, error: str = "") -> None:
     """A provider's later word on a message. Status never moves backwards; unknown ids are fine."""
     rows = Delivery.objects.filter(channel=channel, provider_id=provider_id[:255])
+    if provider_id and not rows.exists():
+        early_words.keep(channel, Report(provider_id, delivered, error))
+        _catch_up(channel, provider_id)  # our note may have been made in this very moment
+    elif provider_id:
+        _note_receipt(rows, delivered, error[:ERROR_LIMIT])
+
+
+def _note_receipt(rows: QuerySet[Delivery], delivered: bool, error: str) -> None:
     if delivered:
         rows.filter(status=Delivery.Status.SENT).update(
             status=Delivery.Status.DELIVERED, delivered_at=database_now()
         )
     elif error:
         for delivery in rows.filter(status=Delivery.Status.SENT):
-            _fail_after_sending(delivery, error[:ERROR_LIMIT])
+            _fail_after_sending(delivery, error)
+    if error:  # also about what has arrived: a complaint, or a mail that was sent back later
+        rows.filter(status=Delivery.Status.DELIVERED).update(last_error=error)
+
+
+def _catch_up(channel: str, provider_id: str) -> None:
+    """Note what the provider said before we had noted that the message is out."""
+    rows = Delivery.objects.filter(channel=channel, provider_id=provider_id[:255])
+    if provider_id and rows.exists():
+        word = early_words.take(channel, provider_id)
+        if word:
+            _note_receipt(rows, word.delivered, word.error[:ERROR_LIMIT])
 
 
 @transaction.atomic

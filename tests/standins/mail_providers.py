@@ -31,7 +31,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class Mail:
-    """One mail that a provider took, as its receiver sees it."""
+    """One mail that a provider took, as its receiver sees it; headers in lower case."""
 
     id: str
     to: str
@@ -42,7 +42,7 @@ class Mail:
 
     @property
     def reply_to(self) -> str:
-        return self.headers.get("Reply-To", "")
+        return self.headers.get("reply-to", "")
 
 
 class Mailbox(StandIn):
@@ -127,9 +127,9 @@ class Postmark(Mailbox):
         return self._take(given)
 
     def _take(self, given: dict[str, Any]) -> Said:
-        headers = {each["Name"]: each["Value"] for each in given.get("Headers", [])}
+        headers = {each["Name"].lower(): each["Value"] for each in given.get("Headers", [])}
         if given.get("ReplyTo"):
-            headers["Reply-To"] = given["ReplyTo"]
+            headers["reply-to"] = given["ReplyTo"]
         mail = Mail(
             str(uuid.uuid4()), given["To"], given["Subject"], given["TextBody"],
             given.get("HtmlBody", ""), headers,
@@ -242,10 +242,11 @@ class Mailgun(Mailbox):
         if "@" not in given.get("to", ""):
             words = "to parameter is not a valid address. please check documentation"
             return Said(400, {"message": words})
-        headers = {name[2:]: value for name, value in given.items() if name.startswith("h:")}
-        mail_id = headers.get("Message-Id") or f"<{uuid.uuid4()}@{self.domain}>"
+        headers = {name[2:].lower(): value for name, value in given.items() if name[:2] == "h:"}
+        mail_id = headers.get("message-id") or f"<{uuid.uuid4()}@{self.domain}>"
+        html = given.get("html", "")
         self.mails.append(
-            Mail(mail_id, given["to"], given["subject"], given["text"], given["html"], headers)
+            Mail(mail_id, given["to"], given["subject"], given["text"], html, headers)
         )
         return Said(200, {"id": mail_id, "message": "Queued. Thank you."})
 
@@ -326,14 +327,14 @@ MailProvider = Postmark | Mailgun
 
 
 @contextlib.contextmanager
-def configured(provider: MailProvider, settings: Settings) -> Iterator[None]:
+def configured(provider: MailProvider, settings: Settings, patience: float = 5.0) -> Iterator[None]:
     """The provider running, and our settings as its customer's."""
     settings.SANDBOX = False
     settings.EMAIL_URL = ""
     settings.EMAIL_PROVIDER = provider.name
     settings.EMAIL_BACKEND = f"anymail.backends.{provider.name}.EmailBackend"
     settings.DEFAULT_FROM_EMAIL = "hitl <approvals@hitl.example.com>"
-    common = {"REQUESTS_TIMEOUT": 0.5, "WEBHOOK_SECRET": [SECRET]}
+    common = {"REQUESTS_TIMEOUT": patience, "WEBHOOK_SECRET": [SECRET]}
     settings.ANYMAIL = common | provider.settings()
     with provider.running():
         yield

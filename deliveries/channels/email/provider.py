@@ -47,6 +47,7 @@ VIEWS = {
 POST_MAILS = frozenset(
     {"mailersend", "mailgun", "mailjet", "mandrill", "postal", "postmark", "sendgrid", "sparkpost"}
 )
+SECRET = re.compile(r"[^:]+:.+")
 TRACKING, INBOUND = "tracking", "inbound"
 BODY_LIMIT = 10 * 1024 * 1024  # mails bring attachments, which nobody reads here
 TRANSIENT = (401, 403, 408, 409, 425, 429)
@@ -54,7 +55,8 @@ TRANSIENT = (401, 403, 408, 409, 425, 429)
 
 def takes_posts() -> bool:
     """Whether the configured provider may post at all: it does so with a secret of ours."""
-    return settings.EMAIL_PROVIDER in VIEWS and bool(settings.ANYMAIL.get("WEBHOOK_SECRET"))
+    secrets = settings.ANYMAIL.get("WEBHOOK_SECRET") or [""]
+    return settings.EMAIL_PROVIDER in VIEWS and all(map(SECRET.fullmatch, secrets))
 
 
 def takes_replies() -> bool:
