@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -14,8 +15,8 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm
 
-from hitl.accounts import services
-from hitl.accounts.forms import NewKeyForm, NewUserForm, UserForm
+from hitl.accounts import contacts, kinds, services
+from hitl.accounts.forms import ContactPointForm, NewKeyForm, NewUserForm, UserForm
 from hitl.accounts.models import Agent, ApiKey, ContactPoint, Membership, Team, User
 from hitl.admin_tools import (
     Admin,
@@ -27,6 +28,7 @@ from hitl.admin_tools import (
     no_store,
     person,
 )
+from hitl.lib.errors import HitlError
 
 POWERS = ("is_staff", "is_superuser", "groups")
 
@@ -41,11 +43,15 @@ class MembershipInline(TabularInline):
 
 
 class ContactPointInline(TabularInline):
-    """Where a person can be reached."""
+    """Where a person can be reached. An address is marked as verified on its own page."""
 
     model = ContactPoint
+    form = ContactPointForm
+    fields = ("kind", "address", "use", "position", "verified_at")
+    readonly_fields = ("verified_at",)
     extra = 0
     tab = True
+    show_change_link = True
 
 
 @admin.register(User)
@@ -99,7 +105,9 @@ def _may_touch(request: HttpRequest, user: User | None) -> bool:
 class TeamAdmin(Admin):
     """Teams: the boundary of what people and agents see."""
 
-    list_display = ("name", "slug", "people", "agent_count", "link_decisions", "created_at")
+    list_display = (
+        "name", "slug", "people", "agent_count", "link_decisions", "allow_guests", "created_at",
+    )  # fmt: skip
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("id", "created_at")
@@ -139,12 +147,71 @@ class MembershipAdmin(Admin):
 class ContactPointAdmin(Admin):
     """Where people can be reached. Only verified addresses are used."""
 
-    list_display = ("address", "kind", "user", "position", "verified_at")
-    list_filter = ("kind", ("verified_at", admin.EmptyFieldListFilter))
+    form = ContactPointForm
+    list_display = ("address", "kind_label", "user", "use", "position", "verified_at")
+    list_filter = ("kind", "use", ("verified_at", admin.EmptyFieldListFilter))
     list_select_related = ("user",)
     search_fields = ("address", "user__email", "user__name")
     autocomplete_fields = ("user",)
+    readonly_fields = ("verified_at",)
+    fields = ("user", "kind", "address", "use", "position", "verified_at")
     id_fields = ("user",)
+    actions = ("verify_selected",)
+    actions_detail = ("verify",)
+
+    @display(description="Kind", ordering="kind")
+    def kind_label(self, point: ContactPoint) -> str:
+        return kinds.label(point.kind)
+
+    def has_change_permission(self, request: HttpRequest, obj: ContactPoint | None = None) -> bool:
+        mine = _may_touch(request, obj.user if obj else None)
+        return mine and bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: ContactPoint | None = None) -> bool:
+        mine = _may_touch(request, obj.user if obj else None)
+        return mine and bool(super().has_delete_permission(request, obj))
+
+    def save_model(self, request: HttpRequest, obj: ContactPoint, form: Any, change: bool) -> None:
+        """Nobody else gives an address to a superuser."""
+        if not _may_touch(request, obj.user):
+            raise PermissionDenied
+        super().save_model(request, obj, form, change)
+
+    def has_verify_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("accounts.change_contactpoint"))
+
+    @admin.action(description="Mark as verified", permissions=["verify"])
+    def verify_selected(self, request: HttpRequest, rows: QuerySet[ContactPoint]) -> None:
+        """Vouch for the addresses, and say why for each that cannot be."""
+        for point in rows.select_related("user"):
+            self._verify(request, point)
+
+    @action(description="Mark as verified", icon="verified", permissions=["verify"])
+    def verify(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask once, then messages go there."""
+        point = self.get_object(request, object_id)
+        if point is None:
+            return gone(self, request, object_id)
+        if request.method != "POST":
+            warning = (
+                f"You vouch that {point.address} is {point.user}'s: requests go there, and answers "
+                "from there count as theirs."
+            )
+            page = {"title": "Mark as verified", "button": "Mark as verified"}
+            return self.confirm(request, point, forms.Form(), warning=warning, **page)
+        self._verify(request, point)
+        return HttpResponseRedirect(change_url(point))
+
+    def _verify(self, request: HttpRequest, point: ContactPoint) -> None:
+        if not self.has_change_permission(request, point):
+            raise PermissionDenied
+        try:
+            contacts.prove(point)
+        except HitlError as error:
+            messages.warning(request, f"{point.address}: {error}")
+            return
+        self.log_change(request, point, "Marked as verified.")
+        messages.success(request, f"{point.address} is used from now on.")
 
 
 class KeyInline(ReadOnlyInline):

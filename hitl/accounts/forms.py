@@ -1,7 +1,7 @@
 """Forms of the admin's pages about people and keys."""
 
 import datetime as dt
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.utils import timezone
@@ -9,11 +9,14 @@ from unfold.forms import UserChangeForm, UserCreationForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
 )
 
-from hitl.accounts.models import User
+from hitl.accounts import kinds
+from hitl.accounts.models import ContactPoint, User
 from hitl.accounts.services import SCOPES
+from hitl.lib.errors import InvalidInput
 
 LONGEST_DAYS = 3650
 
@@ -40,6 +43,36 @@ class UserForm(UserChangeForm):  # type: ignore[misc]  # unfold is untyped
     def clean_email(self) -> str:
         """Addresses differ by more than case."""
         return str(self.cleaned_data["email"]).lower()
+
+
+class ContactPointForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """An address of a kind that some channel writes to. Changing it takes the proof away."""
+
+    kind = forms.ChoiceField(choices=kinds.choices, widget=UnfoldAdminSelectWidget())
+
+    class Meta:
+        model = ContactPoint
+        fields = ("user", "kind", "address", "use", "position")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        old = self.instance.kind
+        field = cast(forms.ChoiceField, self.fields["kind"])
+        if old and old not in dict(kinds.choices()):
+            field.choices = [*kinds.choices(), (old, old)]
+
+    def clean(self) -> dict[str, Any]:
+        """The address as its channel wants it."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        kind = kinds.get(cleaned.get("kind", ""))
+        if kind and cleaned.get("address"):
+            try:
+                cleaned["address"] = kind.read(cleaned["address"])
+            except InvalidInput as error:
+                self.add_error("address", str(error))
+        if self.instance.pk and {"user", "kind", "address"} & set(self.changed_data):
+            self.instance.verified_at = None
+        return cleaned
 
 
 class NewKeyForm(forms.Form):
