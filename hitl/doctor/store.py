@@ -18,6 +18,8 @@ from hitl.lib.db import database_now
 DATABASE, MIGRATIONS, BROKER, CACHE, WORKERS, CLOCK = (
     "database", "migrations", "broker", "cache", "workers", "clock",
 )  # fmt: skip
+STANDS = "Nothing is lost, but nothing is sent and no deadline takes effect until this is mended."
+UNCACHED = "Open pages do not update, and codes and limits cannot be kept."
 FREE_BYTES = 500 * 1024 * 1024
 BROKER_SECONDS, WORKER_SECONDS = 3, 2.0
 # Deadlines are judged by the database's clock; signatures of Slack's are good for five minutes.
@@ -85,9 +87,9 @@ def _cache() -> list[Finding]:
         cache.set("doctor", token, 10)
         answers = cache.get("doctor") == token
     except Exception as error:  # the client's own errors, whichever client it is
-        return [_redis(CACHE, f"Redis does not answer: {_first_line(error)}")]
+        return [_redis(CACHE, f"Redis does not answer: {_first_line(error)}", UNCACHED)]
     if not answers:
-        return [_redis(CACHE, "Redis does not give back what was put in.")]
+        return [_redis(CACHE, "Redis does not give back what was put in.", UNCACHED)]
     return [Finding(CACHE, OK, "Redis keeps what is put in.")]
 
 
@@ -96,12 +98,11 @@ def _broker() -> list[Finding]:
         with current_app.connection_for_write() as broker:
             broker.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_SECONDS)
     except Exception as error:  # the transport's own errors
-        return [_redis(BROKER, f"The queue cannot be reached: {_first_line(error)}")]
+        return [_redis(BROKER, f"The queue cannot be reached: {_first_line(error)}", STANDS)]
     return [Finding(BROKER, OK, "The queue takes messages."), *_workers()]
 
 
-def _redis(topic: str, says: str) -> Finding:
-    why = "Everything still happens, but only when a sweep comes by, and pages do not update."
+def _redis(topic: str, says: str, why: str) -> Finding:
     return Finding(topic, FAIL, says, why, "Look whether it runs, and check REDIS_URL.")
 
 
@@ -110,8 +111,7 @@ def _workers() -> list[Finding]:
     if answers:
         count = len(answers)
         return [Finding(WORKERS, OK, f"{count} worker{'s' if count > 1 else ''} answered.")]
-    why = "Nothing is sent and no deadline takes effect."
-    return [Finding(WORKERS, FAIL, "No worker answered.", why, "Start manage.py worker.")]
+    return [Finding(WORKERS, FAIL, "No worker answered.", STANDS, "Start manage.py worker.")]
 
 
 def clock() -> list[Finding]:
