@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 from deliveries.channels import CHANNELS
+from deliveries.channels.email import inbound, provider
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -37,19 +38,18 @@ def mail_reaches_people(**_: Any) -> list[CheckMessage]:
     if settings.SANDBOX:
         return []
     if not CHANNELS["email"].is_on():
-        hint = "Set EMAIL_URL, for instance smtp+tls://user:password@mail.example.com:587."
+        hint = "Set EMAIL_URL (smtp+tls://user:password@mail.example.com:587) or EMAIL_PROVIDER."
         text = "No mail account is configured: approvers learn of requests on the dashboard only."
         return [Warning(text, hint=hint, id="deliveries.W002")]
-    if not settings.EMAIL_URL or urlsplit(settings.EMAIL_URL).hostname in LOOPBACK:
-        return []
-    return _what_a_stranger_sees()
+    is_local = not settings.EMAIL_URL or urlsplit(settings.EMAIL_URL).hostname in LOOPBACK
+    return [] if is_local and not settings.EMAIL_PROVIDER else _what_a_stranger_sees()
 
 
 def _what_a_stranger_sees() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     sender = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
     if "@" not in sender or sender.rpartition("@")[2] in LOOPBACK:
-        hint = "Set DEFAULT_FROM_EMAIL to an address that EMAIL_URL's account may send from."
+        hint = "Set DEFAULT_FROM_EMAIL to an address that the mail account may send from."
         text = f"Mail would be sent from {sender!r}, which mail servers refuse."
         found.append(Warning(text, hint=hint, id="deliveries.W003"))
     if urlsplit(settings.PUBLIC_URL).hostname in LOOPBACK:
@@ -59,4 +59,35 @@ def _what_a_stranger_sees() -> list[CheckMessage]:
     return found
 
 
-CHECKS = (sandbox_is_embedded_only, channels_are_whole, mail_reaches_people)
+def mail_provider_is_clear(**_: Any) -> list[CheckMessage]:
+    """One way to send, a secret that is one, and answers that arrive."""
+    found: list[CheckMessage] = []
+    if settings.EMAIL_PROVIDER and settings.EMAIL_URL:
+        hint = "Empty one of the two."
+        text = "EMAIL_PROVIDER and EMAIL_URL are both set; mails go through the provider."
+        found.append(Warning(text, hint=hint, id="deliveries.W005"))
+    secrets = settings.ANYMAIL.get("WEBHOOK_SECRET") or []
+    if not all(map(provider.SECRET.fullmatch, secrets)):
+        hint = "Give it the form user:password, and the provider https://user:password@…"
+        text = "ANYMAIL_WEBHOOK_SECRET is no login, so nothing the mail provider posts is taken."
+        found.append(Warning(text, hint=hint, id="deliveries.W006"))
+    if settings.REPLY_ADDRESS and not inbound.is_usable(settings.REPLY_ADDRESS):
+        hint = "It is a mailbox of at most 31 letters, like approvals@in.example.com."
+        text = "No token fits into REPLY_ADDRESS, so mails cannot be answered."
+        found.append(Error(text, hint=hint, id="deliveries.E003"))
+    elif settings.REPLY_ADDRESS and not provider.takes_replies():
+        hint = (
+            "It needs ANYMAIL_WEBHOOK_SECRET and one of these as EMAIL_PROVIDER: "
+            f"{', '.join(sorted(provider.POST_MAILS))}."
+        )
+        text = "REPLY_ADDRESS is set, but nobody would post us what arrives there."
+        found.append(Warning(text, hint=hint, id="deliveries.W007"))
+    return found
+
+
+CHECKS = (
+    sandbox_is_embedded_only,
+    channels_are_whole,
+    mail_reaches_people,
+    mail_provider_is_clear,
+)

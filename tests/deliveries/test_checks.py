@@ -93,3 +93,64 @@ def test_slack_may_come_back_by_either_way(whole: Settings) -> None:
         setattr(whole, way, "x")
         assert ids() == set()
         setattr(whole, way, "")
+
+
+# --- A mail provider ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def postmark(whole: Settings) -> Settings:
+    whole.EMAIL_URL, whole.EMAIL_PROVIDER = "", "postmark"
+    whole.EMAIL_BACKEND = "anymail.backends.postmark.EmailBackend"
+    whole.ANYMAIL = {"POSTMARK_SERVER_TOKEN": "token", "WEBHOOK_SECRET": ["user:password"]}
+    whole.REPLY_ADDRESS = "approvals@in.example.com"
+    return whole
+
+
+def test_whole_provider_is_silent(postmark: Settings) -> None:
+    assert ids() == set()
+
+
+def test_provider_without_its_key_names_it(postmark: Settings) -> None:
+    postmark.ANYMAIL = {"WEBHOOK_SECRET": ["user:password"]}
+    [warning] = checks.channels_are_whole()
+    assert "ANYMAIL_POSTMARK_SERVER_TOKEN" in str(warning.hint)
+
+
+def test_provider_that_signs_needs_the_key_of_its_signature(postmark: Settings) -> None:
+    postmark.EMAIL_PROVIDER = "mailersend"
+    postmark.EMAIL_BACKEND = "anymail.backends.mailersend.EmailBackend"
+    postmark.ANYMAIL = {"MAILERSEND_API_TOKEN": "token", "WEBHOOK_SECRET": ["user:password"]}
+    [warning] = checks.channels_are_whole()
+    assert "ANYMAIL_MAILERSEND_SIGNING_SECRET" in str(warning.hint)
+
+
+def test_two_ways_to_send(postmark: Settings) -> None:
+    postmark.EMAIL_URL = "smtp://mail.example.com"
+    assert ids() == {"deliveries.W005"}
+
+
+@pytest.mark.parametrize("secret", ["password", "user:", ":password", ""])
+def test_secret_that_is_no_login(postmark: Settings, secret: str) -> None:
+    postmark.REPLY_ADDRESS = ""
+    postmark.ANYMAIL = postmark.ANYMAIL | {"WEBHOOK_SECRET": [secret]}
+    assert ids() == {"deliveries.W006"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["approvals", "@in.example.com", "a@localhost", f"{'a' * 32}@in.example.com", "a+b@c.de"],
+)
+def test_address_that_takes_no_token(postmark: Settings, address: str) -> None:
+    postmark.REPLY_ADDRESS = address
+    assert ids() == {"deliveries.E003"}
+
+
+def test_answers_that_nobody_would_post(postmark: Settings) -> None:
+    postmark.ANYMAIL = {"POSTMARK_SERVER_TOKEN": "token"}
+    assert ids() == {"deliveries.W007"}
+
+
+def test_sender_is_judged_for_providers_too(postmark: Settings) -> None:
+    postmark.DEFAULT_FROM_EMAIL = "hitl@localhost"
+    assert ids() == {"deliveries.W003"}

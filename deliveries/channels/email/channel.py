@@ -9,6 +9,7 @@ import base64
 import re
 import secrets
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.http import HttpRequest
@@ -50,6 +51,11 @@ class EmailChannel(Channel):
     def takes_posts(cls) -> bool:
         """Whether a provider may post here: only with a secret."""
         return provider.takes_posts()
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """What the provider needs and does not have; a mail server's address is whole."""
+        return provider.missing() if settings.EMAIL_PROVIDER else []
 
     @classmethod
     def read_address(cls, text: str) -> str:

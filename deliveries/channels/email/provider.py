@@ -20,6 +20,7 @@ from anymail.exceptions import (
     AnymailWebhookValidationFailure,
 )
 from django.conf import settings
+from django.core.mail import get_connection
 from django.http import HttpRequest, UnreadablePostError
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -62,6 +63,19 @@ def takes_posts() -> bool:
 def takes_replies() -> bool:
     """Whether mails to REPLY_ADDRESS reach us."""
     return bool(settings.REPLY_ADDRESS) and takes_posts() and settings.EMAIL_PROVIDER in POST_MAILS
+
+
+def missing() -> list[str]:
+    """Settings that the provider cannot do without, by django-anymail's names."""
+    try:
+        get_connection()
+        if takes_posts():
+            import_string(_view_path(TRACKING))()
+        if takes_replies():
+            import_string(_view_path(INBOUND))()
+    except AnymailConfigurationError as error:
+        return re.findall("ANYMAIL_[A-Z_]+", str(error))[:1]
+    return []
 
 
 # --- What it answers ------------------------------------------------------------------------------
@@ -186,12 +200,15 @@ def _view(request: HttpRequest) -> Any:
     what = request.path.rstrip("/").rpartition("/")[2]
     if what not in (TRACKING, INBOUND):
         raise Forged
-    provider = settings.EMAIL_PROVIDER
-    if what == INBOUND and provider not in POST_MAILS:
+    if what == INBOUND and settings.EMAIL_PROVIDER not in POST_MAILS:
         raise Forged
+    return import_string(_view_path(what))()
+
+
+def _view_path(what: str) -> str:
+    provider = settings.EMAIL_PROVIDER
     kind = "Combined" if provider == "mandrill" else what.title()
-    view = f"anymail.webhooks.{provider}.{VIEWS[provider]}{kind}WebhookView"
-    return import_string(view)()
+    return f"anymail.webhooks.{provider}.{VIEWS[provider]}{kind}WebhookView"
 
 
 def _read_all(request: HttpRequest) -> None:

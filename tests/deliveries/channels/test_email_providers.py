@@ -4,10 +4,12 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+from django.test import RequestFactory
+from django.utils.module_loading import import_string
 from pytest_django import Settings
 
-from deliveries.channels.base import Channel, ChannelError
-from deliveries.channels.email import EmailChannel
+from deliveries.channels.base import Channel, ChannelError, Forged
+from deliveries.channels.email import EmailChannel, provider
 from tests.deliveries.channels.contract import KEY, LINK, ChannelContract, Provider
 from tests.deliveries.factories import make_message
 from tests.standins.mail_providers import Mailgun, MailProvider, Postmark, configured
@@ -62,16 +64,16 @@ del Contract  # or it would be collected as a suite of its own
 
 @pytest.fixture(params=[Postmark, Mailgun], ids=["postmark", "mailgun"])
 def server(request: pytest.FixtureRequest, settings: Settings) -> Iterator[MailProvider]:
-    provider: MailProvider = request.param()
-    with configured(provider, settings, patience=0.5):
-        yield provider
+    double: MailProvider = request.param()
+    with configured(double, settings, patience=0.5):
+        yield double
 
 
 @pytest.fixture
 def postmark(settings: Settings) -> Iterator[Postmark]:
-    provider = Postmark()
-    with configured(provider, settings, patience=0.5):
-        yield provider
+    double = Postmark()
+    with configured(double, settings, patience=0.5):
+        yield double
 
 
 def send(to: str = "ann@example.com") -> str:
@@ -160,3 +162,23 @@ def test_account_without_its_key_is_the_operators_to_mend(
     assert not error.permanent
     assert "manage.py check" in str(error)
     assert postmark.ledger == []
+
+
+@pytest.mark.filterwarnings("ignore:django-anymail has dropped official support")
+@pytest.mark.parametrize("name", provider.VIEWS)
+def test_every_provider_can_post(name: str, settings: Settings) -> None:
+    settings.EMAIL_PROVIDER = name
+    keys = {"MAILGUN_API_KEY", "MAILERSEND_SIGNING_SECRET", "MAILERSEND_INBOUND_SECRET"}
+    keys |= {"POSTAL_WEBHOOK_KEY", "UNISENDER_GO_API_KEY"}
+    settings.ANYMAIL = dict.fromkeys(keys, "x") | {"WEBHOOK_SECRET": ["a:b"]}
+    settings.REPLY_ADDRESS = "approvals@in.example.com"
+    paths = [provider.TRACKING, *([provider.INBOUND] if provider.takes_replies() else [])]
+    for path in paths:
+        with pytest.raises(Forged):
+            provider.verify(RequestFactory().post(f"/webhooks/email/{path}"))
+
+
+def test_every_provider_in_the_settings_can_send(settings: Settings) -> None:
+    assert set(provider.VIEWS) == set(settings.EMAIL_PROVIDERS) - {"scaleway"}
+    for name in settings.EMAIL_PROVIDERS:
+        assert import_string(f"anymail.backends.{name}.EmailBackend").esp_name
