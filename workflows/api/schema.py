@@ -87,7 +87,8 @@ class AutoSchema(SpectacularSchema):
         self, schema: dict[str, Any], serializer: Any, direction: str
     ) -> dict[str, Any]:
         """Say that what is not listed is refused, and what excludes what."""
-        schema = super()._postprocess_serializer_schema(schema, serializer, direction)
+        parent: Any = super()  # untyped
+        schema = parent._postprocess_serializer_schema(schema, serializer, direction)
         if isinstance(serializer, Strict):
             schema["additionalProperties"] = False
             pairs = [{"required": list(pair)} for pair in serializer.ALTERNATIVES]

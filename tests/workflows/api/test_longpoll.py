@@ -312,6 +312,16 @@ def wait(server: LiveServer, path: str, seconds: int = 30, until: str = "") -> A
     return asyncio.create_task(server.ask("GET", f"{path}{query}"))
 
 
+async def pong(server: LiveServer) -> float:
+    """Seconds that the simplest request takes: the median of a few."""
+    taken = []
+    for _ in range(5):
+        began = time.monotonic()
+        assert (await server.ask("GET", "/ping")).raw == b"pong"
+        taken.append(time.monotonic() - began)
+    return statistics.median(taken)
+
+
 class TestRealServer:
     async def test_the_answer_comes_with_the_decision(self, server: LiveServer) -> None:
         path = await server.create()
@@ -326,16 +336,18 @@ class TestRealServer:
     async def test_a_hundred_waits_hold_no_thread_and_delay_nobody(
         self, server: LiveServer
     ) -> None:
-        """The answers come about 100 ms after the commit, whoever else is waiting."""
+        """The answers come about 100 ms after the commit, whoever else is waiting.
+
+        A busy machine gets more time, measured by how long it takes for a pong.
+        """
+        calm = await pong(server)
         paths = [await server.create() for _ in range(10)]
         crowd = [wait(server, path) for path in paths for _ in range(10)]
         await asyncio.sleep(2)
         assert not any(waiter.done() for waiter in crowd)
         if sys.platform == "linux":
             assert server.threads < 40
-        began = time.monotonic()
-        assert (await server.ask("GET", "/ping")).raw == b"pong"
-        assert time.monotonic() - began < 0.5
+        assert await pong(server) < 0.2 + 20 * calm
 
         lags = []
         for index, path in enumerate(paths):
@@ -343,7 +355,7 @@ class TestRealServer:
             group = await asyncio.gather(*crowd[index * 10 : index * 10 + 10])
             assert {answer.json["status"] for answer in group} == {"APPROVED"}
             lags.append(min(answer.at for answer in group) - committed)
-        assert statistics.median(lags) < 0.1, lags
+        assert statistics.median(lags) < 0.1 + 5 * calm, lags
 
     async def test_it_ends_with_the_time(self, server: LiveServer) -> None:
         path = await server.create()
