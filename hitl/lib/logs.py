@@ -4,7 +4,7 @@ import logging
 import re
 
 # Paths of links, wherever they stand: in an address, a traceback, a request line.
-_TOKEN = re.compile(r"(/l/)[^/\s\"'?]+")
+_TOKEN = re.compile(r"(/l/|/me/confirm/)[^/\s\"'?]+")
 
 
 class Line(logging.Formatter):

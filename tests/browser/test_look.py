@@ -108,6 +108,14 @@ def go_password(visit: Opener, server: Server, **options: Any) -> Page:
     return visit("/password/", **options)
 
 
+def go_reach(visit: Opener, server: Server, **options: Any) -> Page:
+    page = visit("/me/", **options)
+    page.locator("#offer-sms").get_by_label("Number").fill("12")
+    page.locator("#offer-sms").get_by_role("button", name="Add").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    return page
+
+
 def go_nowhere(visit: Opener, server: Server, **options: Any) -> Page:
     return visit("/nowhere/", **options)
 
@@ -128,8 +136,8 @@ def go_help(visit: Opener, server: Server, **options: Any) -> Page:
 Go = Callable[..., Page]
 PAGES: list[Go] = [
     go_login, go_failed_login, go_inbox, go_nothing, go_history, go_request, go_tree, go_viewer,
-    go_edit, go_wrong_edit, go_confirm, go_approved, go_failed, go_event, go_password, go_nowhere,
-    go_menu, go_help,
+    go_edit, go_wrong_edit, go_confirm, go_approved, go_failed, go_event, go_password, go_reach,
+    go_nowhere, go_menu, go_help,
 ]  # fmt: skip
 names = [go.__name__.removeprefix("go_") for go in PAGES]
 

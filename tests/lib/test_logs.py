@@ -40,3 +40,9 @@ def test_other_paths_are_left_alone() -> None:
     assert line("GET /login/ /workflows/l/ok /static/css/l.css").endswith(
         "/login/ /workflows/l/… /static/css/l.css"
     )
+
+
+def test_token_that_confirms_an_address_is_left_out() -> None:
+    said = line("Forbidden: /me/confirm/%s/", TOKEN)
+    assert "/me/confirm/…/" in said
+    assert TOKEN not in said

@@ -1,12 +1,13 @@
 """What every channel owes its callers: inherit this suite and provide the provider's double."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 import pytest
 
 from deliveries.channels import CHANNELS, channel_choices, get_channel
-from deliveries.channels.base import Channel, ChannelError, Message, Receipt
+from deliveries.channels.base import Channel, ChannelError, Message, Note, Receipt
+from hitl.lib.errors import InvalidInput
 from tests.deliveries.factories import HOSTILE, make_message
 
 KEY = "0193aaaa-0000-7000-8000-000000000001"
@@ -109,3 +110,31 @@ class ChannelContract:
             self.send(channel)
         assert CANARY not in str(caught.value)
         assert CANARY not in caplog.text
+
+    def test_says_a_few_words_with_a_link(self, channel: Channel, provider: Provider) -> None:
+        note = Note("Confirm", "Is this yours?", url="https://hitl.example.com/me/", label="Yes")
+        channel.say(note, to=self.to)
+        [text] = provider.received()
+        assert "Is this yours?" in text
+        assert "https://hitl.example.com/me/" in text
+
+    def test_words_that_are_refused_are_an_error_without_secrets(
+        self, channel: Channel, provider: Provider
+    ) -> None:
+        provider.refuse_for_good()
+        with pytest.raises(ChannelError) as caught:
+            channel.say(Note("Confirm", "Is this yours?", url=LINK, label="Yes"), to=self.to)
+        assert CANARY not in str(caught.value)
+
+    def test_reads_its_own_addresses_and_no_nonsense(self, channel: Channel) -> None:
+        assert channel.read_address(f" {self.to} ") == self.to
+        for nonsense in ("", " ", "\0", "a" * 300, "no such thing", "a\nb"):
+            with pytest.raises(InvalidInput):
+                channel.read_address(nonsense)
+
+    def test_checking_the_account_writes_to_nobody(
+        self, channel: Channel, provider: Provider
+    ) -> None:
+        with suppress(ChannelError):  # not every double answers it
+            channel.check()
+        assert provider.received() == []
