@@ -43,12 +43,16 @@ class Way:
 
 @dataclass(frozen=True)
 class Offer:
-    """One channel of this server: what it takes to be written to by it."""
+    """One channel of this server: what it takes to be written to by it.
+
+    `link` is where the person begins to write to us, once asked for; `is_played` by the sandbox.
+    """
 
     channel: type[Channel]
     label: str
     is_on: bool
-    link: str = ""
+    is_played: bool
+    link: str
 
 
 def _user(request: HttpRequest) -> User:
@@ -121,7 +125,8 @@ def _offer(channel: type[Channel], request: HttpRequest, points: list[ContactPoi
     fits = shown.get("kind") == kind and shown.get("until", 0) > timezone.now().timestamp()
     is_unused = shown.get("before") == _count(points, kind)
     link = shown["url"] if fits and is_unused else ""
-    return Offer(channel, kinds.label(kind), channel.is_on(), link)
+    is_played = channel.name in settings.SANDBOX_ACCOUNTS
+    return Offer(channel, kinds.label(kind), channel.is_on(), is_played, link)
 
 
 def _count(points: list[ContactPoint], kind: str) -> int:

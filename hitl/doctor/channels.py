@@ -28,8 +28,7 @@ def look() -> list[Finding]:
 
 def is_sandboxed(kind: type[Channel]) -> bool:
     """Whether the sandbox stands in for the provider."""
-    played = getattr(settings, "SANDBOX_ACCOUNTS", {})
-    return kind.name in played or (settings.SANDBOX and kind.name == "email")
+    return kind.name in settings.SANDBOX_ACCOUNTS or (settings.SANDBOX and kind.name == "email")
 
 
 def _one(kind: type[Channel]) -> Iterator[Finding]:

@@ -480,6 +480,16 @@ def test_telegram_account_of_somebody_else_is_refused(
     assert kinds_of(colleague) == ["email", "telegram"]
 
 
+def test_sandbox_sends_nobody_to_a_strangers_bot(
+    browser: Client, telegram: Telegram, settings: Settings
+) -> None:
+    settings.SANDBOX_ACCOUNTS = {"telegram": {}}
+    browser.post(reverse("me-start", args=["telegram"]))
+    shown = text(browser.get("/me/"))
+    assert "there is no bot to start" in shown
+    assert "t.me/" not in shown
+
+
 # --- Tests ----------------------------------------------------------------------------------------
 
 
