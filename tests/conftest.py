@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.core.cache import cache
 from django.db import connection
@@ -13,6 +14,12 @@ from hitl.accounts import keys
 from hitl.accounts.models import Agent, Role, Team, User
 from hitl.accounts.services import add_member, issue_key
 from tests.accounts.factories import AgentFactory, TeamFactory, UserFactory
+
+# Machines are busy at times: how long one example takes says nothing about the code.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 _RANDOM = re.compile(rf"{keys.PREFIX}\w|[0-9a-f]{{8}}-[0-9a-f]{{4}}-", re.IGNORECASE)
 
