@@ -1,6 +1,7 @@
 // Keeps the list of waiting requests current: fetches the list again when something changed and
 // merges it row by row. Nothing moves under a pointer, nor above where somebody reads: new rows
 // wait behind a "3 new" button, decided ones stay in place, struck out, until it is safe.
+import { load } from "./load.js";
 import { merge } from "./merge.js";
 
 const TOGETHER = 120; // ms: hints come in bursts
@@ -37,12 +38,8 @@ async function read() {
   }
   running = true;
   try {
-    const response = await fetch(area.dataset.fragment + location.search, { cache: "no-store" });
-    if (response.redirected || !response.ok) throw new Error(String(response.status));
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    take(page.getElementById("inbox"));
-  } catch {
-    document.dispatchEvent(new CustomEvent("hitl:unreachable"));
+    const page = await load(area.dataset.fragment + location.search);
+    if (page) take(page.getElementById("inbox"));
   } finally {
     running = false;
     if (again) {

@@ -7,6 +7,7 @@
 const POLL_SECONDS = 20;
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 20_000;
+const STEADY = 10_000; // only a line that held this long is trusted to be tried at once again
 const PATIENCE = 1200; // shorter interruptions are nobody's business
 const LOGGED_OUT = 4401;
 
@@ -24,6 +25,7 @@ let socket = null;
 let wait = FIRST_WAIT;
 let timer = null;
 let patience = null;
+let steady = null;
 let out = false;
 
 function show(state) {
@@ -43,7 +45,7 @@ const announce = (name, detail) => document.dispatchEvent(new CustomEvent(name, 
 function hear(event) {
   const hint = JSON.parse(event.data);
   if (hint.type === "ready") {
-    wait = FIRST_WAIT;
+    steady = setTimeout(() => (wait = FIRST_WAIT), STEADY);
     show("live");
   }
   if (hint.type === "workflow.changed") announce("hitl:changed", hint);
@@ -52,6 +54,7 @@ function hear(event) {
 
 function lost(event) {
   socket = null;
+  clearTimeout(steady);
   if (event.code === LOGGED_OUT) {
     out = true;
     show("out");

@@ -1,5 +1,6 @@
 // Keeps one request current: fetches its parts when it changed and swaps those whose version differs.
 // What somebody is typing is left alone as long as the request still waits for an answer.
+import { load } from "./load.js";
 import { merge } from "./merge.js";
 
 const TOGETHER = 100; // ms: one decision makes several events
@@ -21,15 +22,8 @@ async function read() {
   }
   running = true;
   try {
-    const response = await fetch(page.dataset.fragment, { cache: "no-store" });
-    if (response.redirected || response.status === 404) {
-      location.reload(); // logged out, or no longer a member: the server says which
-      return;
-    }
-    if (!response.ok) throw new Error(String(response.status));
-    take(new DOMParser().parseFromString(await response.text(), "text/html"));
-  } catch {
-    document.dispatchEvent(new CustomEvent("hitl:unreachable"));
+    const parts = await load(page.dataset.fragment);
+    if (parts) take(parts);
   } finally {
     running = false;
     if (again) {

@@ -1,6 +1,7 @@
 """Chromium against `manage.py up` on data of its own; no database here, only pages and HTTP."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -56,6 +57,7 @@ class Server:
 
     base: str
     api_key: str
+    asked: Iterator[int] = field(default_factory=itertools.count)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """What the agent is answered; raises HTTPError for errors."""
@@ -68,8 +70,13 @@ class Server:
             return json.loads(answer.read() or "null")
 
     def ask(self, name: str, **changes: Any) -> str:
-        """A new request of the agent; returns its id."""
-        body = {"name": name, "actionType": "payments.refund", "actionData": REFUND} | changes
+        """A new request of the agent, on top of the list unless told otherwise; returns its id."""
+        body = {
+            "name": name,
+            "actionType": "payments.refund",
+            "actionData": REFUND,
+            "timeoutSeconds": 80_000 - 20 * next(self.asked),
+        } | changes
         return str(self.call("POST", "/workflows", body)["workflowId"])
 
     def workflow(self, workflow_id: str) -> dict[str, Any]:
