@@ -102,7 +102,8 @@ def run(*arguments: str) -> tuple[int, str]:
 # --- The command ----------------------------------------------------------------------------------
 
 
-def test_healthy_server_ends_with_0(smtp: MailServer) -> None:
+def test_healthy_server_ends_with_0(smtp: MailServer, settings: Settings) -> None:
+    settings.EMBEDDED, settings.REDIS_URL = True, ""
     code, said = run()
     assert code == 0, said
     for topic in ("settings", "database", "broker", "migrations", "clock", "obligations", "email"):
@@ -206,6 +207,16 @@ def test_cache_that_is_down_is_told(settings: Settings, monkeypatch: pytest.Monk
     found = store.look()
     [(level, says)] = of("cache", found)
     assert (level, says) == (FAIL, "Redis does not answer: Error 111 connecting to redis:6379.")
+
+
+def test_queue_without_a_worker_is_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.REDIS_URL = "redis://played-by-memory/0"
+    monkeypatch.setattr(store, "WORKER_SECONDS", 0.1)
+    found = store.look()
+    assert of("broker", found) == [(OK, "The queue takes messages.")]
+    assert of("workers", found) == [(FAIL, "No worker answered.")]
 
 
 # --- What is overdue ------------------------------------------------------------------------------
