@@ -22,6 +22,12 @@ WHITENOISE_AUTOREFRESH = True
 # Pokes run when a test asks for it; rows and sweeps are what is tested.
 CELERY_BROKER_URL = "memory://"
 CELERY_BROKER_TRANSPORT_OPTIONS = {}
+if EMBEDDED:
+    # A file as in life: in memory, threads would find tables locked instead of waiting their turn.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "tests.sqlite3")}
+    DATABASES["default"]["OPTIONS"]["init_command"] = (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA foreign_keys=ON;"
+    )
 if "pool" in DATABASES["default"].get("OPTIONS", {}):
     # A pool would keep connections open while the test database is dropped.
     del DATABASES["default"]["OPTIONS"]["pool"]
