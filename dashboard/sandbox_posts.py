@@ -18,6 +18,7 @@ from deliveries.sandbox.books import Post
 
 # Forms are opened and messages rewritten beside the acknowledgement, by other threads.
 PATIENCE_SECONDS = 2.5
+SETTLING_SECONDS = 0.2  # one press may do two things: a message rewritten, a word to the presser
 PAUSE_SECONDS = 0.05
 
 
@@ -57,7 +58,13 @@ def state(channel: str, recipient: str, *, modals: bool = True) -> Any:
 
 
 def wait_for_change(channel: str, recipient: str, *, since: Any, modals: bool = True) -> None:
-    """Return when the screen has changed, or when it is time to show it anyway."""
+    """Return when the screen has changed and settled, or when it is time to show it anyway."""
     give_up = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < give_up and state(channel, recipient, modals=modals) == since:
+    seen, changed_at = since, 0.0
+    while (moment := time.monotonic()) < give_up:
+        now = state(channel, recipient, modals=modals)
+        if now != seen:
+            seen, changed_at = now, moment
+        if changed_at and moment - changed_at >= SETTLING_SECONDS:
+            return
         time.sleep(PAUSE_SECONDS)

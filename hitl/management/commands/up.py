@@ -49,6 +49,7 @@ class Command(HitlCommand):
     def run(self) -> None:
         """Claim the folder and the port, prepare the database, serve until told to stop."""
         _leave_on_signals()
+        _reach_ourselves()
         bootstrap.check()
         with data_folder.claimed(settings.DATA_DIR, absolute("/")), _listen() as listener:
             if data_folder.migrate():
