@@ -30,6 +30,7 @@ NOT_THIS_MESSAGE = "This button does not belong to this message, so nothing has 
 UNKNOWN_CODE = "This code is not known or no longer valid. Open the link in the message instead."
 TOO_MANY = "Too many wrong codes. Open the link in the message instead."
 UNCLEAR = "I could not read a clear answer. Reply YES or NO with the code of the message."
+WAITS = "Your answer is on record; the request still waits for others."
 ASKED_AGAIN = "This request was asked again; answer the newer message."
 
 
@@ -171,8 +172,14 @@ def _decide(
         delivery_id=delivery.pk,
         strength=channel.name,
     )
-    done = "" if channel.can_update else verdict_sentence(decided.workflow)
-    return Outcome(notice=done)
+    # The message that is rewritten tells the verdict; a vote among several rewrites nothing.
+    is_shown = channel.can_update and not decided.workflow.is_open
+    return Outcome(notice="" if is_shown else told(decided))
+
+
+def told(decided: services.Decided) -> str:
+    """What a person hears whose answer was taken."""
+    return WAITS if decided.workflow.is_open else verdict_sentence(decided.workflow)
 
 
 def _refuse(workflow: Workflow, actor: Actor, channel: Channel, why: str) -> None:

@@ -4,11 +4,7 @@ Such an answer is worth what the personal link of the same mail is worth, and ne
 risk. Whoever is not known by a token hears nothing, so that no forged sender is ever written to.
 """
 
-import hashlib
 import logging
-
-from django.core.cache import cache
-from django.db import transaction
 
 from deliveries import selectors as deliveries
 from deliveries.channels.base import Channel, Reply
@@ -19,15 +15,14 @@ from hitl.accounts.models import User
 from hitl.lib import limits
 from hitl.lib.actor import Actor
 from hitl.lib.errors import HitlError
-from workflows import guests, links, services
-from workflows.errors import NotYours, outcome_sentence, verdict_sentence
-from workflows.inbound import ASKED_AGAIN, NotFromHere, Outcome
+from workflows import guests, links, repeats, services
+from workflows.errors import NotYours, outcome_sentence
+from workflows.inbound import ASKED_AGAIN, NotFromHere, Outcome, told
 from workflows.models import Risk, Verdict, Workflow
 
 logger = logging.getLogger(__name__)
 
 STRENGTH = guests.BY_REPLY
-REMEMBERED_SECONDS = 3 * 24 * 3600  # for so long providers repeat a post
 ANSWERS, ANSWERS_SECONDS = 5, 3600  # two machines that write to each other end here
 
 UNCLEAR = (
@@ -37,19 +32,17 @@ UNCLEAR = (
 WHY = "Why not? Please write “reject” and your reason on the first line. Nothing has been decided."
 NOT_ASKED = "This question was sent to another mailbox, so your answer has not been counted."
 PLEASE_OPEN = "Nothing has been decided: please open the link in the mail instead."
-WAITS = "Your answer is on record; the request still waits for others."
 
 
 def act(channel: Channel, reply: Reply) -> Outcome:
     """Do what one letter asks for, once; what comes back is written to its sender."""
     code = deliveries.by_reply_address(channel.name, reply.code)
-    if code is None or _is_repeated(reply):
+    if code is None or repeats.is_repeated(channel.name, reply.event_id):
         return Outcome()
     try:
         outcome = _answer(channel, reply, code)
     except HitlError as error:
         outcome = Outcome(problem=str(error))
-    transaction.on_commit(lambda: _remember(reply), robust=True)
     return outcome if _may_be_told(code.delivery) else Outcome()
 
 
@@ -128,26 +121,4 @@ def _decide(
         delivery_id=delivery.pk,
         strength=STRENGTH,
     )
-    still_open = decided.workflow.is_open
-    return Outcome(notice=WAITS if still_open else verdict_sentence(decided.workflow))
-
-
-# --- Repeated posts -------------------------------------------------------------------------------
-
-
-def _is_repeated(reply: Reply) -> bool:
-    """Whether this very letter was acted on. Forgetting it costs a second answer, not a verdict."""
-    try:
-        return bool(reply.event_id) and cache.get(_key(reply)) is not None
-    except Exception:  # a cache that is down raises its client's own errors
-        logger.warning("nothing can be remembered", exc_info=True)
-        return False
-
-
-def _remember(reply: Reply) -> None:
-    if reply.event_id:
-        cache.set(_key(reply), 1, REMEMBERED_SECONDS)
-
-
-def _key(reply: Reply) -> str:
-    return f"mail-reply:{hashlib.sha256(f'{reply.code} {reply.event_id}'.encode()).hexdigest()}"
+    return Outcome(notice=told(decided))

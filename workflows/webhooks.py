@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from deliveries import services as deliveries
 from deliveries.channels import CHANNELS
 from deliveries.channels.base import Answer, Channel, Forged, Reply, Report
-from workflows import aside, inbound, mail_replies
+from workflows import aside, inbound, mail_replies, repeats
 from workflows.inbound import Outcome
 
 logger = logging.getLogger(__name__)
@@ -73,8 +73,9 @@ def _act(channel: Channel, request: HttpRequest) -> str:
         shown = outcome.problem and channel.acknowledge(request, outcome.problem).body
         if shown:
             problem = outcome.problem
-        else:
+        elif not repeats.is_repeated(channel.name, each.event_id):
             _tell(channel, each, outcome.problem or outcome.notice)
+            repeats.remember(channel.name, each.event_id)
     return problem
 
 

@@ -32,6 +32,7 @@ from tests.standins.mail_providers import (
     configured,
 )
 from tests.standins.server import Post
+from tests.workflows.answering import refusals, send, state
 from tests.workflows.factories import REFUND, ActionTypeFactory, decide, make_workflow
 from workflows.models import Decision, Status, Workflow
 
@@ -72,15 +73,12 @@ def mailgun(settings: Settings, approver: User, colleague: User) -> Iterator[Mai
         yield server
 
 
-def send(post: Post) -> Any:
-    """Post it to the server as the provider would."""
-    return Client().post(post.path, post.body, content_type=post.content_type, headers=post.headers)
-
-
 def write(provider: MailProvider, text: str | None = "Approve", **more: Any) -> Any:
     """Somebody answers Ann's mail: she herself, unless told otherwise."""
     letter = Letter(provider.to(ANN).reply_to, text)
-    return send(provider.inbound(replace(letter, **more)))
+    posted = send(provider.inbound(replace(letter, **more)))
+    assert posted.status_code < 500
+    return posted
 
 
 def answer(provider: MailProvider, before: int = 2, to: str = ANN) -> Any:
@@ -96,14 +94,6 @@ def answer(provider: MailProvider, before: int = 2, to: str = ANN) -> Any:
 def nothing_comes_back(provider: MailProvider, after: int = 2) -> bool:
     time.sleep(0.2)
     return len(provider.mails) == after
-
-
-def state(workflow: Workflow) -> str:
-    return Workflow.objects.get(pk=workflow.pk).status
-
-
-def refusals(workflow: Workflow) -> list[Event]:
-    return list(Event.objects.filter(workflow=workflow, type="human.refused"))
 
 
 # --- It works -------------------------------------------------------------------------------------

@@ -76,19 +76,23 @@ def reply(event: Any) -> Reply | None:
     if not to or not sender or is_from_machine(mail):
         return None
     said = words.read(_text(mail), writer=sender[0])
+    token = to.rpartition("@")[0].rpartition("+")[2]
+    message_id = _first(MESSAGE_ID, _header(mail, "Message-ID"))
+    its_id = message_id or event.event_id
     return Reply(
         action="mail",
         sender=sender[1],
-        code=to.rpartition("@")[0].rpartition("+")[2],
+        code=token,
         decision=said.decision,
         comment=said.comment,
         doubt=trust.doubt(event, sender[1]),
         handle={
             "replyTo": to,
-            "messageId": _first(MESSAGE_ID, _header(mail, "Message-ID")),
+            "messageId": message_id,
             "subject": one_line(_header(mail, "Subject"), NAME_LIMIT),
         },
-        event_id=_first(MESSAGE_ID, _header(mail, "Message-ID")) or str(event.event_id or ""),
+        # A letter's own id is its writer's to choose, so it counts for this address only.
+        event_id=f"{token} {its_id}" if its_id else "",
     )
 
 
