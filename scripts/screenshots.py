@@ -10,6 +10,7 @@ goes through it at desktop and phone size, light and dark.
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -29,7 +30,8 @@ TARGET = Path(os.environ.get("PICTURES", ROOT / "docs" / "img"))
 LOGIN = ("maya@northwind.example", "correct-horse-battery")
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
 SCALES = {"desktop": 1.0, "phone": 1.5}
-DOCUMENTED = ("login", "inbox", "request", "confirm", "history")
+DOCUMENTED = ("login", "inbox", "request", "confirm", "history", "mail", "sandbox", "admin")
+FIRST_START = ("mail", "sandbox")
 THEMES = ("light", "dark")
 START_SECONDS = 60
 CHROMIUM_FLAGS = [
@@ -42,28 +44,41 @@ def main() -> int:
     """Take the pictures; 0 when done."""
     wanted = sys.argv[1:] or list(DOCUMENTED)
     TARGET.mkdir(parents=True, exist_ok=True)
-    with server() as base, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
             args=CHROMIUM_FLAGS,
         )
-        for size in SIZES:
-            for theme in THEMES:
-                shoot(browser, base, size, theme, wanted)
+        # A first start sends what it asks, so that is where messages are to be seen.
+        for is_first_start in (False, True):
+            pages = [name for name in wanted if (name in FIRST_START) == is_first_start]
+            if pages:
+                shoot_all(browser, pages, is_first_start)
         browser.close()
     return 0
 
 
+def shoot_all(browser: Browser, pages: list[str], is_first_start: bool) -> None:
+    """The pages of one server, in every size and theme."""
+    with server(filled=not is_first_start) as base:
+        for size in SIZES:
+            for theme in THEMES:
+                shoot(browser, base, size, theme, pages)
+
+
 @contextlib.contextmanager
-def server() -> Iterator[str]:
-    """`manage.py up` over the sample world; yields its address."""
+def server(*, filled: bool) -> Iterator[str]:
+    """`manage.py up` over the sample world, or as it starts by itself; yields its address."""
     with tempfile.TemporaryDirectory(prefix="hitl-pictures-") as folder:
         port = free_port()
         variables = {
             **os.environ, "HITL_DATA": folder, "PORT": str(port),
             "PUBLIC_URL": f"http://localhost:{port}",
+            "HITL_BOOTSTRAP_EMAIL": LOGIN[0], "HITL_BOOTSTRAP_PASSWORD": LOGIN[1],
         }  # fmt: skip
-        subprocess.run([sys.executable, "scripts/world.py"], cwd=ROOT, env=variables, check=True)
+        if filled:
+            world = [sys.executable, "scripts/world.py"]
+            subprocess.run(world, cwd=ROOT, env=variables, check=True)
         with subprocess.Popen(
             [sys.executable, "manage.py", "up"], cwd=ROOT, env=variables, stdout=subprocess.DEVNULL
         ) as process:
@@ -170,6 +185,23 @@ def history(page: Page) -> None:
     page.goto("/history/")
 
 
+def sandbox(page: Page) -> None:
+    """What the channels without an account would have sent."""
+    page.goto("/sandbox/")
+
+
+def mail(page: Page) -> None:
+    """The mail itself, as its receiver sees it."""
+    sandbox(page)
+    addresses = [link.get_attribute("href") or "" for link in page.locator("main a").all()]
+    page.goto(next(one for one in addresses if re.fullmatch(r"/sandbox/\d+/", one)) + "document/")
+
+
+def admin(page: Page) -> None:
+    """Every record, for the operator."""
+    page.goto("/admin/workflows/workflow/")
+
+
 PAGES: dict[str, Callable[[Page], None]] = {
     "login": login,
     "inbox": inbox,
@@ -182,6 +214,9 @@ PAGES: dict[str, Callable[[Page], None]] = {
     "unknown": open_request("Move the orders table", "/history/"),
     "rejected": open_request("Deploy search 5.1.0", "/history/"),
     "history": history,
+    "mail": mail,
+    "sandbox": sandbox,
+    "admin": admin,
 }
 
 
