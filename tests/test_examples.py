@@ -30,6 +30,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
         yield embedded
 
 
+def listen_to_interrupts() -> None:
+    """A suite that was started in the background ignores Ctrl-C, and its children would too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Agent:
     """The example in a process of its own, with its receipts in a folder of its own."""
 
@@ -45,6 +50,7 @@ class Agent:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=listen_to_interrupts,
         )
 
     def request(self) -> dict[str, Any]:
