@@ -27,6 +27,10 @@ class Delivery(Identified):
     workflow = models.ForeignKey("workflows.Workflow", models.PROTECT, related_name="+")
     team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="+")
     round = models.PositiveSmallIntegerField(default=1)
+    stage = models.PositiveSmallIntegerField(default=0)
+    wave = models.PositiveSmallIntegerField(
+        default=0, help_text="Which asking within the round: people are asked again after edits."
+    )
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.APPROVAL)
     channel = models.CharField(max_length=20, choices=channel_choices)
     user = models.ForeignKey(
@@ -55,7 +59,7 @@ class Delivery(Identified):
         ordering = ("-created_at",)
         constraints = (
             models.UniqueConstraint(
-                fields=("workflow", "round", "kind", "channel", "recipient"),
+                fields=("workflow", "round", "kind", "wave", "channel", "recipient"),
                 name="one_delivery_per_person_and_channel",
             ),
             models.CheckConstraint(

@@ -19,6 +19,7 @@ REASON_LIMIT, REASON_LINES = 1000, 15
 SUBJECT_LIMIT = 120
 
 SILENCE = {
+    TimeoutAction.ESCALATE: "the next person is asked",
     TimeoutAction.REJECT: "the request times out and nothing runs",
     TimeoutAction.HOLD: "the request stays open until somebody decides",
     TimeoutAction.APPROVE: "the request is approved",

@@ -80,6 +80,9 @@ def _silence(kind: ActionType | None, new: NewWorkflow) -> str:
             "use reject or hold."
         )
         raise InvalidInput(message, [FieldError("/timeoutAction", message)])
+    if wanted == TimeoutAction.ESCALATE:
+        message = "No policy with steps of escalation applies here: use reject or hold."
+        raise InvalidInput(message, [FieldError("/timeoutAction", message)])
     return str(wanted)
 
 

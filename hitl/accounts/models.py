@@ -41,6 +41,9 @@ class User(AbstractUser):
     last_name = None  # type: ignore[assignment]
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=120, blank=True)
+    calendar = models.JSONField(
+        null=True, blank=True, help_text="Quiet and working hours: when reminders are welcome."
+    )
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -136,6 +139,59 @@ class Membership(models.Model):
     @property
     def may_decide(self) -> bool:
         return self.role in (Role.APPROVER, Role.MANAGER)
+
+
+class Group(Identified):
+    """Some members of a team whom policies call by one name, like Finance."""
+
+    team = models.ForeignKey(Team, models.CASCADE, related_name="groups")
+    name = models.CharField(max_length=80)
+    slug = models.SlugField()
+    members: "models.ManyToManyField[User, Any]" = models.ManyToManyField(
+        User, related_name="approver_groups", blank=True
+    )
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (models.UniqueConstraint(fields=("team", "slug"), name="group_in_team"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Absence(Identified):
+    """A person is away from `start` until just before `end` (empty: until they come back).
+
+    The delegate stands in wherever both may decide; without one, the person is asked all the same.
+    """
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="absences")
+    delegate = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, related_name="stands_in_for"
+    )
+    start = models.DateTimeField()
+    end = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=200, blank=True)
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering = ("-start",)
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(end__isnull=True) | models.Q(end__gt=models.F("start")),
+                name="absence_ends_after_it_starts",
+                violation_error_message="It has to end after it starts.",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(delegate=models.F("user")),
+                name="nobody_stands_in_for_themselves",
+                violation_error_message="Name somebody else.",
+            ),
+        )
+        indexes = (models.Index(fields=("user", "start"), name="absence_of_user"),)
+
+    def __str__(self) -> str:
+        return f"{self.user} is away"
 
 
 class ContactPoint(models.Model):

@@ -65,6 +65,7 @@ class TimeoutAction(models.TextChoices):
     """What silence means."""
 
     REJECT = "reject", "Reject"
+    ESCALATE = "escalate", "Take the next step of the escalation"
     HOLD = "hold", "Hold until somebody decides"
     APPROVE = "approve", "Approve"
 
@@ -105,6 +106,9 @@ class ActionType(Identified):
         null=True, blank=True, help_text="Form used when the agent sends none."
     )
     risk = models.CharField(max_length=10, choices=Risk, default=Risk.MEDIUM)
+    policy = models.ForeignKey(
+        "workflows.Policy", models.PROTECT, null=True, blank=True, related_name="action_types"
+    )
     timeout_seconds = models.PositiveIntegerField(null=True, blank=True)
     timeout_action = models.CharField(
         max_length=10, choices=TimeoutAction, default=TimeoutAction.REJECT
@@ -153,6 +157,8 @@ class Workflow(Identified):
     risk = models.CharField(max_length=10, choices=Risk, default=Risk.MEDIUM)
     metadata = CanonicalJSONField()
     approver_emails = models.JSONField(default=list)
+    requester_email = models.EmailField(blank=True, help_text="On whose behalf the agent asks.")
+    requester = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     policy = CanonicalJSONField()
     execution_plan = CanonicalJSONField()
 
@@ -161,6 +167,22 @@ class Workflow(Identified):
     expires_at = models.DateTimeField()
     timeout_action = models.CharField(max_length=10, choices=TimeoutAction)
     held_at = models.DateTimeField(null=True)
+    first_expires_at = models.DateTimeField(
+        null=True, help_text="The deadline it was created with, where it has been moved since."
+    )
+
+    # Where the frozen policy stands. The edit on the table is what votes are about while it is
+    # open; `response_data` is what was approved in the end.
+    stage = models.PositiveSmallIntegerField(default=0)
+    stage_opened_at = models.DateTimeField(null=True)
+    next_step_at = models.DateTimeField(null=True)
+    wave = models.PositiveSmallIntegerField(
+        default=0, help_text="How often people have been asked in this round."
+    )
+    proposed_data = CanonicalJSONField(null=True)
+    proposed_fingerprint = models.CharField(max_length=71, blank=True)
+    claimed_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    claimed_at = models.DateTimeField(null=True)
 
     decision = models.CharField(max_length=10, choices=Verdict, blank=True)
     response_data = CanonicalJSONField(null=True)
@@ -200,12 +222,22 @@ class Workflow(Identified):
                 | (~Q(decision="modified") & Q(response_data__isnull=True)),
                 name="edits_only_where_modified",
             ),
+            models.CheckConstraint(
+                condition=Q(proposed_data__isnull=True, proposed_fingerprint="")
+                | (Q(proposed_data__isnull=False) & ~Q(proposed_fingerprint="")),
+                name="proposed_data_has_a_fingerprint",
+            ),
         )
         indexes = (
             models.Index(
                 fields=("expires_at",),
                 condition=Q(status="PENDING", held_at__isnull=True),
                 name="workflow_timeout_due",
+            ),
+            models.Index(
+                fields=("next_step_at",),
+                condition=Q(status="PENDING", next_step_at__isnull=False),
+                name="workflow_step_due",
             ),
             models.Index(
                 fields=("execution_due_at",),
@@ -229,6 +261,16 @@ class Workflow(Identified):
         return self.status in SETTLED
 
     @property
+    def current_data(self) -> Any:
+        """What a vote is about now: the edit on the table, else the data as it was asked."""
+        return self.proposed_data if self.proposed_fingerprint else self.action_data
+
+    @property
+    def current_fingerprint(self) -> str:
+        """The digest that somebody who decides must have seen."""
+        return self.proposed_fingerprint or self.fingerprint
+
+    @property
     def approved_data(self) -> Any:
         """The data that may run: the edited values where the approver edited."""
         return self.response_data if self.decision == Verdict.MODIFIED else self.action_data
@@ -245,7 +287,13 @@ class Workflow(Identified):
 
 
 class Decision(Identified):
-    """One person's answer in one round and stage. Rows are never changed or removed."""
+    """One person's answer in one round and stage. Rows are never changed or removed.
+
+    `seq` is the number of the event that records it: the order in which answers count. `turn`
+    counts one person's answers in a stage: another is possible after a withdrawal, or when the
+    data has been edited since. `behalf` is whom a stand-in answered for. `result` is the edited
+    data. Answers of rules and of silence have no `user`.
+    """
 
     workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="decisions")
     round = models.PositiveSmallIntegerField()
@@ -256,6 +304,11 @@ class Decision(Identified):
     channel = models.CharField(max_length=20, choices=doors)
     comment = models.TextField(blank=True)
     edits = CanonicalJSONField(null=True)
+    result = CanonicalJSONField(null=True)
+    result_fingerprint = models.CharField(max_length=71, blank=True)
+    behalf = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    seq = models.PositiveIntegerField(default=0)
+    turn = models.PositiveSmallIntegerField(default=0)
     fingerprint = models.CharField(max_length=71)
     is_effective = models.BooleanField()
     strength = models.CharField(max_length=20, blank=True)
@@ -266,7 +319,14 @@ class Decision(Identified):
         ordering = ("decided_at",)
         constraints = (
             models.UniqueConstraint(
-                fields=("workflow", "round", "stage", "user"), name="one_vote_per_person_and_stage"
+                fields=("workflow", "round", "stage", "user", "turn"),
+                condition=Q(behalf__isnull=True),
+                name="one_vote_per_person_stage_and_turn",
+            ),
+            models.UniqueConstraint(
+                fields=("workflow", "round", "stage", "behalf", "turn"),
+                condition=Q(behalf__isnull=False),
+                name="one_vote_for_a_person_stage_and_turn",
             ),
             models.UniqueConstraint(
                 fields=("workflow", "round"),
@@ -277,6 +337,23 @@ class Decision(Identified):
 
     def __str__(self) -> str:
         return f"{self.user or 'nobody'}: {self.verdict}"
+
+
+class Withdrawal(Identified):
+    """Somebody took an answer back before its stage closed. Rows are never changed or removed."""
+
+    workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="withdrawals")
+    decision = models.OneToOneField(Decision, models.PROTECT, related_name="withdrawal")
+    seq = models.PositiveIntegerField()
+    channel = models.CharField(max_length=20, choices=doors)
+    reason = models.TextField(blank=True)
+    withdrawn_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("seq",)
+
+    def __str__(self) -> str:
+        return f"{self.decision.user} took back: {self.decision.verdict}"
 
 
 class View(models.Model):
