@@ -20,10 +20,10 @@ SUITE := $(PY) scripts/suite.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast test-postgres test-browser lint format types contracts lock vendor \
-	schema screenshots clean
+	schema screenshots proof-deliveries clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.stamp-run ## Start everything on this machine: PORT=4000 HOST=127.0.0.1 DATA=var
 	@$(UP)
@@ -68,6 +68,9 @@ schema: .venv/.stamp-dev ## Write the API's description to docs/openapi.yaml
 
 screenshots: .venv/.stamp-dev ## Take the pictures that the documentation shows
 	$(SERVICES) --chromium -- $(PY) scripts/screenshots.py $(ARGS)
+
+proof-deliveries: .venv/.stamp-dev ## Let a provider fail half of the time and count: ARGS="--requests 1000"
+	$(SERVICES) --postgres --redis -- $(PY) -m scripts.proof_deliveries $(ARGS)
 
 clean: ## Remove the environment and all caches; data in var/ stays
 	rm -rf .venv .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache staticfiles

@@ -59,7 +59,7 @@ class Roles(Embedded):
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Roles]:
-    with _database() as url:
+    with empty_database() as url:
         roles = Roles(tmp_path / "data", url)
         try:
             roles.begin()
@@ -69,7 +69,7 @@ def server(tmp_path: Path) -> Iterator[Roles]:
 
 
 @contextlib.contextmanager
-def _database() -> Iterator[str]:
+def empty_database() -> Iterator[str]:
     """An empty database beside the tests' own."""
     home, name = os.environ["TEST_DATABASE_URL"], f"roles_{uuid4().hex}"
     with psycopg.connect(home, autocommit=True) as connection:

@@ -46,6 +46,10 @@ class MailServer:
     def stop(self) -> None:
         self._controller.stop()
 
+    async def stall(self) -> None:
+        """Keep the caller waiting, longer than any caller does."""
+        await asyncio.sleep(STALL_SECONDS)
+
     def _answer(self) -> str:
         return self.says or ANSWERS[self.does]
 
@@ -62,11 +66,11 @@ class MailServer:
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if self.does == "hang":
-            await asyncio.sleep(STALL_SECONDS)
+            await self.stall()
         if self.does.endswith("-recipient"):
             return self._answer()
         if self.does == "hang-up":
-            _hang_up(server)
+            hang_up(server)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -77,13 +81,14 @@ class MailServer:
         parsed = email.message_from_bytes(envelope.content, policy=email.policy.default)
         self.accepted.append(parsed)
         if self.does == "drop-after-data":
-            _hang_up(server)
+            hang_up(server)
         if self.does == "hang-after-data":
-            await asyncio.sleep(STALL_SECONDS)
+            await self.stall()
         return "250 OK"
 
 
-def _hang_up(server: SMTP) -> None:
+def hang_up(server: SMTP) -> None:
+    """Cut the connection without another word."""
     assert isinstance(server.transport, asyncio.Transport)
     server.transport.abort()
 

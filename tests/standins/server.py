@@ -103,8 +103,8 @@ class StandIn:
         """Keep the caller waiting; whether the server stopped meanwhile."""
         return self._release.wait(seconds)
 
-    def next_behaviour(self) -> str | Said:
-        """What happens to the call at hand."""
+    def next_behaviour(self, call: Call) -> str | Said:
+        """What happens to this call."""
         with self.lock:
             return self.script.popleft() if self.script else self.does
 
@@ -116,7 +116,7 @@ def _handler(provider: StandIn) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             call = self._read()
             provider.ledger.append(call)
-            does = provider.next_behaviour()
+            does = provider.next_behaviour(call)
             if does == "hang":
                 provider.stall()
             if does in ("hang", "refuse"):
