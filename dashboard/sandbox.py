@@ -41,7 +41,9 @@ def mailbox(request: HttpRequest) -> HttpResponse:
     entries = context["page"].entries
     newest = entries[0].newest if entries else None
     if newest and newest.channel != MAIL:
-        return render(request, "dashboard/sandbox.html", context | chat(newest, request.GET))
+        # A form left open there would lie over the list, so it waits on the screen itself.
+        context |= chat(newest, request.GET) | {"modal": None}
+        return render(request, "dashboard/sandbox.html", context)
     return _page(request, context, newest and _whole(newest.pk))
 
 

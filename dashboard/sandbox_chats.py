@@ -4,6 +4,7 @@ Whatever is pressed, filled in or written here becomes a post with the provider'
 takes the way of every post from outside.
 """
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import sandbox_drawing as drawing
@@ -23,6 +25,7 @@ from deliveries.sandbox.books import Post
 
 SHOWN = 40
 TEXT_LIMIT = 1000
+FORM_LIFETIME = dt.timedelta(minutes=15)  # who left one open by then meant to close it
 Kind = SandboxMessage.Kind
 
 _PRESSERS: dict[str, Callable[[SandboxMessage, str], Post | None]] = {
@@ -74,7 +77,8 @@ def chat(newest: SandboxMessage, query: QueryDict) -> dict[str, Any]:
     here = Chat(newest.channel, newest.recipient)
     rows = list(reversed(_rows(here).exclude(kind=Kind.MODAL)[:SHOWN]))
     people = sandbox_lists.people([here])
-    open_form = _rows(here).filter(kind=Kind.MODAL).first()
+    since = timezone.now() - FORM_LIFETIME
+    open_form = _rows(here).filter(kind=Kind.MODAL, created_at__gte=since).first()
     return {
         "chat": here,
         "filters": Filters.read(query),

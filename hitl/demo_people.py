@@ -22,9 +22,9 @@ MAKERS: dict[str, tuple[str, Callable[[User], str]]] = {
     telegram.CHANNEL: (Kind.TELEGRAM, telegram.address),
 }
 # Between the two of them every channel has something to show at once, and what steps in when
-# others fail can be tried as well.
-ADMIN = {"slack": Use.ALWAYS, "sms": Use.FALLBACK, "telegram": Use.FALLBACK}
-COLLEAGUE = {"slack": Use.ALWAYS, "sms": Use.ALWAYS, "telegram": Use.ALWAYS}
+# others fail can be tried as well. Texts hold personal links, which open for the admin alone.
+ADMIN = {"slack": Use.ALWAYS, "sms": Use.ALWAYS, "telegram": Use.FALLBACK}
+COLLEAGUE = {"slack": Use.ALWAYS, "telegram": Use.ALWAYS, "sms": Use.FALLBACK}
 
 
 def are_wanted() -> bool:

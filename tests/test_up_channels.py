@@ -54,7 +54,7 @@ def browser(server: Embedded) -> Browser:
 
 
 def newest(server: Embedded, channel: str, words: str) -> tuple[int, str, str]:
-    """The message about a request on the colleague's screen: its number, the screen, its text."""
+    """The message about a request on somebody's screen: its number, the screen, its text."""
     query = (
         "SELECT id, recipient, text, payload FROM deliveries_sandboxmessage WHERE kind = 'message' "  # noqa: S608
         f"AND channel = '{channel}' ORDER BY id DESC"
@@ -121,7 +121,7 @@ def test_text_message_decides(server: Embedded, browser: Browser) -> None:
 
     page = browser.post(f"/sandbox/chats/sms/{screen}/say/", text=f"YES {code}")
 
-    assert "Approved by Robin Chen in SMS" in page
+    assert "Approved by Admin in SMS" in page
     until(lambda: requested(server, "One more export")["status"] == "COMPLETED", 15)
 
 

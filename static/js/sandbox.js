@@ -51,8 +51,10 @@ function takeComposer(area, page) {
   if (!was.querySelector("input[type=text]").value) was.replaceWith(is);
 }
 
-// A form may come later than the page; one that is open stays as it is filled in.
+// A form may come later than the page; one that is open stays as it is filled in. None lies over the
+// list: it waits on its own screen, which a phone shows alone.
 function takeDialog(area, page) {
+  if (area.closest(".is-list")) return;
   const is = page.querySelector("[data-dialog]");
   if (!is || area.querySelector("[data-dialog]")) return;
   area.append(is);
