@@ -19,4 +19,4 @@ CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table}
 """
 
 # Every table that refuses changes; migrations of the owning apps set the triggers.
-PROTECTED = ("events_event", "workflows_decision")
+PROTECTED = ("events_event", "workflows_decision", "workflows_withdrawal")

@@ -1,0 +1,51 @@
+"""Policies that several tests speak of, and the people in them."""
+
+from typing import Any
+
+from hitl.accounts.models import Group, Role, Team, User
+from hitl.accounts.services import add_member
+from tests.accounts.factories import UserFactory
+
+DAY, HOUR = 86_400, 3_600
+
+
+def member(team: Team, name: str, role: Role = Role.APPROVER) -> User:
+    """Somebody more in the team."""
+    user = UserFactory(name=name, email=f"{name.split()[0].lower()}@example.com")
+    add_member(team, user, role)
+    return user
+
+
+def group(team: Team, name: str, *people: User) -> Group:
+    """A group with these members."""
+    made = Group.objects.create(team=team, name=name, slug=name.lower())
+    made.members.set(people)
+    return made
+
+
+def one_approver(name: str = "Refunds") -> dict[str, Any]:
+    """The simplest policy."""
+    return {"name": name, "stages": [stage("Any approver", {"team": "approvers"})]}
+
+
+def stage(name: str, who: dict[str, Any], count: Any = 1, **more: Any) -> dict[str, Any]:
+    """A stage with one place."""
+    return {"name": name, "need": {"who": who, "count": count}, **more}
+
+
+def finance_then_cfo(cfo: User, deputy: User, group_slug: str = "finance") -> dict[str, Any]:
+    """Two of Finance, then the CFO above 10,000; remind after 1 h, the deputy after 4 h, reject
+    after 1 day."""
+    pace: dict[str, Any] = {
+        "reminders": [{"after": HOUR}],
+        "escalation": [{"after": 4 * HOUR, "to": {"users": [str(deputy.pk)]}, "count": 1}],
+        "timeoutAction": "reject",
+    }
+    return {
+        "name": "Large refunds",
+        "timeoutSeconds": DAY,
+        "stages": [
+            stage("Finance", {"group": group_slug}, 2, **pace),
+            stage("CFO", {"users": [str(cfo.pk)]}, when="data.amount > 10000", **pace),
+        ],
+    }
