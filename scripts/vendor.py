@@ -39,14 +39,13 @@ ICONS = """
 """
 
 # @tabler/core carries no licence file in its npm package; these are the notices in its sources and
-# in what its script bundles. All of them chose MIT.
+# in what its style sheet is made from. All of them chose MIT.
 TABLER_NOTICES = """\
 Copyright (c) 2018-2026 The Tabler Authors
 Copyright (c) 2018-2026 codecalm.net Paweł Kuna
 
-tabler.min.js contains code of Bootstrap and Popper under the same licence:
-Copyright (c) 2011-2026 The Bootstrap Authors
-Copyright (c) 2019 Federico Zivolo"""
+tabler.min.css contains code of Bootstrap under the same licence:
+Copyright (c) 2011-2026 The Bootstrap Authors"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ PACKAGES = (
         "1.6.1",
         "tabler-core",
         "MIT",
-        {"tabler.min.css": "dist/css/tabler.min.css", "tabler.min.js": "dist/js/tabler.min.js"},
+        {"tabler.min.css": "dist/css/tabler.min.css"},
         notices=TABLER_NOTICES,
     ),
     Package(
@@ -93,13 +92,6 @@ PACKAGES = (
         "MIT",
         {"LICENSE": "LICENSE"},
         icons=tuple(ICONS.split()),
-    ),
-    Package(
-        "htmx.org",
-        "4.0.1",
-        "htmx",
-        "0BSD",
-        {"htmx.min.js": "dist/htmx.min.js", "LICENSE": "LICENSE"},
     ),
     Package(
         "tinykeys",
