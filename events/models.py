@@ -1,11 +1,27 @@
 """What happened: an append-only, gapless, hash-chained log per workflow.
 
 Only `events.services.record` writes here; on PostgreSQL a trigger refuses changes and deletions.
+The webhooks' rows are beside it in `events.webhooks.models`.
 """
 
 from django.db import models
 
+from events.webhooks.models import (
+    WebhookAttempt,
+    WebhookEndpoint,
+    WebhookMessage,
+    WebhookSecret,
+)
 from hitl.lib.models import CanonicalJSONField
+
+__all__ = (
+    "Event",
+    "EventStream",
+    "WebhookAttempt",
+    "WebhookEndpoint",
+    "WebhookMessage",
+    "WebhookSecret",
+)
 
 
 class EventStream(models.Model):

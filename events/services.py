@@ -8,6 +8,7 @@ from uuid import UUID
 
 from events import live
 from events.models import Event, EventStream
+from events.webhooks import outbox
 from hitl.lib import canonical
 from hitl.lib.actor import Actor
 from hitl.lib.db import database_now, require_transaction
@@ -52,7 +53,8 @@ def record(
 
     `snapshot` is the workflow's complete state; None means "unchanged since the last event".
     Numbers have no gaps, times never run backwards, and each event carries the hash of the one
-    before it. Listeners are told after commit. Raises TransactionRequired outside a transaction.
+    before it. Webhooks get their messages with it; listeners are told after commit. Raises
+    TransactionRequired outside a transaction.
     """
     stream = lock_stream(workflow_id)
     state = snapshot if snapshot is not None else _last_snapshot(stream)
@@ -89,6 +91,7 @@ def _append(
     event.save(force_insert=True)
     stream.last_seq, stream.head_hash = event.seq, event.hash
     stream.last_timestamp = event.timestamp
+    outbox.enqueue(event)
     live.announce(event)
     return event
 

@@ -42,6 +42,11 @@ if len(JWT_SECRET) < 32:
     raise ImproperlyConfigured(
         "JWT_SECRET must have at least 32 characters (RFC 7518, section 3.2)."
     )
+# Seal what is secret in the database (webhook secrets): the first seals, all open. SECRET_KEY opens
+# too, and does both where none is named.
+ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[])
+if any(len(_key) < 32 for _key in ENCRYPTION_KEYS):
+    raise ImproperlyConfigured("Each of ENCRYPTION_KEYS must have at least 32 characters.")
 
 # --- Address ------------------------------------------------------------------------------------
 PORT: int = env.int("PORT", default=4000)
@@ -205,6 +210,18 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "deliveries.tasks.sweep_deliveries",
         "schedule": dt.timedelta(seconds=5),
     },
+    "sweep webhooks": {
+        "task": "events.tasks.sweep_webhooks",
+        "schedule": dt.timedelta(seconds=5),
+    },
+    "sync webhooks": {
+        "task": "events.tasks.sync_webhooks",
+        "schedule": dt.timedelta(minutes=1),
+    },
+    "forget webhooks": {
+        "task": "events.tasks.forget_webhooks",
+        "schedule": dt.timedelta(hours=1),
+    },
     "sweep idempotency keys": {
         "task": "workflows.tasks.sweep_idempotency_keys",
         "schedule": dt.timedelta(hours=1),
@@ -363,6 +380,8 @@ IDEMPOTENCY_KEY_HOURS = 48
 LONG_POLL_SECONDS = 60
 
 # --- Workflows ----------------------------------------------------------------------------------
+# The clock that `time` in policies and rules is read on.
+POLICY_TIME_ZONE: str = env.str("POLICY_TIME_ZONE", default="UTC")
 DEFAULT_TIMEOUT_SECONDS: int = env.int("DEFAULT_TIMEOUT_SECONDS", default=24 * 3600)
 EXECUTION_LEASE_SECONDS: int = env.int("EXECUTION_LEASE_SECONDS", default=300)
 # Where approved HTTP actions may go although the address is private: CIDRs or host:port.
@@ -446,6 +465,20 @@ DELIVERY_FIRST_RETRY: dict[str, int] = env.dict(
 # How long a reply code in a text message is good for (OWASP ASVS 5.0, 6.5.5).
 REPLY_CODE_MINUTES: int = env.int("REPLY_CODE_MINUTES", default=10)
 DELIVERY_CLAIM_SECONDS = 90  # a row in flight longer than this is taken up again
+
+# --- Webhooks: what happened, posted to the outside (docs/webhooks.md) ----------------------------
+# The agents' platform, which is told the outcomes of all teams' requests: a URL, or a host behind
+# https. Naming it permits it, be it private or http.
+LLM_BACKEND_HOST: str = env.str("LLM_BACKEND_HOST", default="")
+# What signs these posts (whsec_…); made by us and shown by `manage.py doctor` where it is empty.
+LLM_BACKEND_SECRET: str = env.str("LLM_BACKEND_SECRET", default="")
+WEBHOOK_TIMEOUT_SECONDS: int = env.int("WEBHOOK_TIMEOUT_SECONDS", default=20)
+# Nothing but failures for so long, and an endpoint is switched off.
+WEBHOOK_DISABLE_HOURS: int = env.int("WEBHOOK_DISABLE_HOURS", default=72)
+WEBHOOK_LOG_DAYS: int = env.int("WEBHOOK_LOG_DAYS", default=30)
+WEBHOOK_MAX_BYTES: int = env.int("WEBHOOK_MAX_BYTES", default=20_000)
+WEBHOOK_IN_FLIGHT = 4  # messages on their way to one endpoint at a time
+WEBHOOK_CLAIM_SECONDS = 60  # a message in flight longer than this is taken up again
 
 # --- Bootstrap of a fresh embedded server -------------------------------------------------------
 BOOTSTRAP_EMAIL: str = env.str("HITL_BOOTSTRAP_EMAIL", default="")

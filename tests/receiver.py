@@ -20,13 +20,17 @@ class Received:
 
 @dataclass
 class Receiver:
-    """`status` and `answer` are what it says next; `behaviour`: answer, hang or drop."""
+    """`status` and `answer` are what it says next; `behaviour`: answer, late, hang or drop.
+
+    `plan` is taken up first, one status a request. `late` answers once `release` is set.
+    """
 
     url: str = ""
     status: int = 200
     answer: bytes = b'{"ok":true}'
     headers: dict[str, str] = field(default_factory=dict)
     behaviour: str = "answer"
+    plan: list[int] = field(default_factory=list)
     ledger: list[Received] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
 
@@ -60,12 +64,13 @@ def _handler(state: Receiver) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             state.ledger.append(Received(self.path, headers, body))
-            if state.behaviour == "hang":
+            behaviour, status = state.behaviour, state.plan.pop(0) if state.plan else state.status
+            if behaviour in ("hang", "late"):
                 state.release.wait(30)
-            if state.behaviour in ("hang", "drop"):
+            if behaviour in ("hang", "drop"):
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
-            self.send_response(state.status)
+            self.send_response(status)
             for name, value in state.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(state.answer)))

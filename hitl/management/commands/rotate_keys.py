@@ -1,0 +1,34 @@
+"""Seal every stored secret with the first of ENCRYPTION_KEYS, so that older keys can go."""
+
+from typing import Any
+
+from django.core.management import CommandError
+from django.db import transaction
+
+from events.models import WebhookSecret
+from hitl.lib.sealing import Unreadable, reseal
+from hitl.management.base import HitlCommand
+
+
+class Command(HitlCommand):
+    """`manage.py rotate_keys`; changes nothing where a single secret cannot be opened."""
+
+    help = "Seal stored secrets anew with the first of ENCRYPTION_KEYS."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            count = _rotate()
+        except Unreadable as error:
+            raise CommandError(
+                f"{error}. Nothing was changed: put the key back into ENCRYPTION_KEYS."
+            ) from None
+        self.say(f"Sealed with the first key: {count} secrets. The keys after it may go.")
+
+
+@transaction.atomic
+def _rotate() -> int:
+    rows = list(WebhookSecret.objects.select_for_update())
+    for row in rows:
+        row.sealed = reseal(row.sealed)
+    WebhookSecret.objects.bulk_update(rows, ["sealed"])
+    return len(rows)
