@@ -23,15 +23,21 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("PICTURES", ROOT / "docs" / "img"))
 LOGIN = ("maya@northwind.example", "correct-horse-battery")
+NEWCOMER = "admin@example.com"
+REFUND = "Refund order A-1009"
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
 SCALES = {"desktop": 1.0, "phone": 1.5}
-DOCUMENTED = ("login", "inbox", "request", "confirm", "history", "mail", "sandbox", "admin")
-FIRST_START = ("mail", "sandbox")
+DOCUMENTED = (
+    "login", "inbox", "request", "confirm", "history", "mail", "sandbox", "admin",
+    "slack", "slack-edit", "slack-reject", "sms", "telegram",
+)  # fmt: skip
+FIRST_START = ("mail", "sandbox", "slack", "slack-edit", "slack-reject", "sms", "telegram")
+ON_A_PHONE = ("slack-edit", "slack-reject", "sms", "telegram")
 THEMES = ("light", "dark")
 START_SECONDS = 60
 CHROMIUM_FLAGS = [
@@ -60,21 +66,26 @@ def main() -> int:
 
 def shoot_all(browser: Browser, pages: list[str], is_first_start: bool) -> None:
     """The pages of one server, in every size and theme."""
+    email = NEWCOMER if is_first_start else LOGIN[0]
     with server(filled=not is_first_start) as base:
         for size in SIZES:
-            for theme in THEMES:
-                shoot(browser, base, size, theme, pages)
+            wanted = [name for name in pages if size == "phone" or name not in ON_A_PHONE]
+            for theme in THEMES if wanted else ():
+                shoot(browser, base, size, theme, wanted, email)
 
 
 @contextlib.contextmanager
 def server(*, filled: bool) -> Iterator[str]:
-    """`manage.py up` over the sample world, or as it starts by itself; yields its address."""
+    """`manage.py up` over the sample world, or as it starts by itself; yields its address.
+
+    By itself it has people on every channel, unless somebody names the admin.
+    """
     with tempfile.TemporaryDirectory(prefix="hitl-pictures-") as folder:
         port = free_port()
         variables = {
             **os.environ, "HITL_DATA": folder, "PORT": str(port),
             "PUBLIC_URL": f"http://localhost:{port}",
-            "HITL_BOOTSTRAP_EMAIL": LOGIN[0], "HITL_BOOTSTRAP_PASSWORD": LOGIN[1],
+            "HITL_BOOTSTRAP_EMAIL": LOGIN[0] if filled else "", "HITL_BOOTSTRAP_PASSWORD": LOGIN[1],
         }  # fmt: skip
         if filled:
             world = [sys.executable, "scripts/world.py"]
@@ -108,7 +119,9 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     sys.exit("screenshots: the server did not start.")
 
 
-def shoot(browser: Browser, base: str, size: str, theme: str, wanted: list[str]) -> None:
+def shoot(
+    browser: Browser, base: str, size: str, theme: str, wanted: list[str], email: str
+) -> None:
     """Every wanted page in one browser of this size and theme."""
     width, height = SIZES[size]
     context = browser.new_context(
@@ -128,13 +141,13 @@ def shoot(browser: Browser, base: str, size: str, theme: str, wanted: list[str])
             if name in wanted:
                 page.screenshot(path=TARGET / f"{name}-{size}-{theme}.png")
         if name == "login":
-            log_in(page)
+            log_in(page, email)
     context.close()
 
 
-def log_in(page: Page) -> None:
+def log_in(page: Page, email: str) -> None:
     """As the approver whose inbox is shown."""
-    page.get_by_label("E-mail address").fill(LOGIN[0])
+    page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password").fill(LOGIN[1])
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
@@ -163,7 +176,7 @@ def open_request(name: str, start: str = "/") -> Callable[[Page], None]:
 
 def edit(page: Page) -> None:
     """The form, with the changes shown as they are typed."""
-    open_request("Refund order A-1009")(page)
+    open_request(REFUND)(page)
     page.get_by_role("link", name="Edit").click()
     page.get_by_label("Amount").fill("99.9")
     page.get_by_label("Note to the customer").first.fill(
@@ -192,9 +205,64 @@ def sandbox(page: Page) -> None:
 
 def mail(page: Page) -> None:
     """The mail itself, as its receiver sees it."""
-    sandbox(page)
+    page.goto("/sandbox/?channel=email")
     addresses = [link.get_attribute("href") or "" for link in page.locator("main a").all()]
     page.goto(next(one for one in addresses if re.fullmatch(r"/sandbox/\d+/", one)) + "document/")
+
+
+def screen(channel: str, person: str) -> Callable[[Page], None]:
+    """What one person sees in a channel; a form that an earlier picture needed is closed."""
+
+    def go(page: Page) -> None:
+        page.goto(f"/sandbox/?channel={channel}")
+        page.locator(".mail", has_text=person).first.click()
+        expect(page.get_by_role("heading", name=f"as {person} sees it")).to_be_visible()
+        if page.get_by_role("dialog").count():
+            page.get_by_role("button", name="Cancel").click()
+            expect(page.get_by_role("dialog")).to_have_count(0)
+
+    return go
+
+
+def message(page: Page, name: str) -> Locator:
+    """What a screen says about one request, scrolled to."""
+    found = page.locator("[data-list] > [id^='m-']", has_text=name).last
+    found.evaluate("element => element.scrollIntoView({block: 'start'})")
+    return found
+
+
+def about(channel: str, name: str) -> Callable[[Page], None]:
+    """A message in a channel."""
+
+    def go(page: Page) -> None:
+        screen(channel, "Robin Chen")(page)
+        message(page, name)
+
+    return go
+
+
+def press(name: str, button: str) -> Callable[[Page], None]:
+    """The form that a button of a Slack message opens."""
+
+    def go(page: Page) -> None:
+        about("slack", name)(page)
+        message(page, name).get_by_role("button", name=button).click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+    return go
+
+
+def sms(page: Page) -> None:
+    """An answer by text, and what comes back."""
+    screen("sms", "Admin")(page)
+    answer = page.locator("[data-list]").get_by_text(re.compile("^Approved: "))
+    if not answer.count():
+        asked = page.locator("[data-list] > [id^='m-']").get_by_text(re.compile("Reply YES")).last
+        code = re.findall(r"Reply (YES [A-Z]{5})", asked.inner_text())[0]
+        page.get_by_placeholder("Text message").fill(code)
+        page.get_by_role("button", name="Send").click()
+        page.wait_for_timeout(2500)
+        page.reload()
 
 
 def admin(page: Page) -> None:
@@ -205,7 +273,7 @@ def admin(page: Page) -> None:
 PAGES: dict[str, Callable[[Page], None]] = {
     "login": login,
     "inbox": inbox,
-    "request": open_request("Refund order A-1009"),
+    "request": open_request(REFUND),
     "edit": edit,
     "confirm": confirm,
     "deceptive": open_request("Send the supplier"),
@@ -216,6 +284,11 @@ PAGES: dict[str, Callable[[Page], None]] = {
     "history": history,
     "mail": mail,
     "sandbox": sandbox,
+    "slack": about("slack", REFUND),
+    "slack-edit": press(REFUND, "Edit, then approve"),
+    "slack-reject": press(REFUND, "Reject"),
+    "telegram": about("telegram", REFUND),
+    "sms": sms,
     "admin": admin,
 }
 
