@@ -33,14 +33,19 @@ def loads(
     now: dt.datetime,
     channels: Collection[str] | None = None,
     person: Callable[[str], str | None] | None = None,
+    judge: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    policy_names: Collection[str] | None = None,
 ) -> Document:
     """The policies and rules of a file.
 
     `person` turns what a file calls somebody (an e-mail address) into their id, or None where
-    there is nobody; without it names stay as they are. Raises InvalidInput whose messages name the
-    lines.
+    there is nobody; without it names stay as they are. `judge` gives the normal form of a policy
+    instead of `policies.format`, for somebody who knows more, like which groups there are.
+    `policy_names` may be named by rules beside those of the file; None: any. Raises InvalidInput
+    whose messages name the lines.
     """
     reader = _Reader(person)
+    judge = judge or partial(policy_format.normalise, channels=channels)
     try:
         root = parse(text)
         data = reader.document(root)
@@ -49,11 +54,17 @@ def loads(
     policies = [
         reader.judged(
             pointer.join("/policies", number),
-            partial(policy_format.normalise, policy, channels=channels),
+            partial(judge, policy),
         )
         for number, policy in enumerate(data["policies"])
     ]
-    rules = reader.judged("/rules", partial(rule_format.normalise, data["rules"], now=now))
+    names = None
+    if policy_names is not None:
+        given = [each.get("name") for each in data["policies"] if isinstance(each, dict)]
+        names = [*policy_names, *filter(None, given)] or None
+    rules = reader.judged(
+        "/rules", partial(rule_format.normalise, data["rules"], now=now, policies=names)
+    )
     if reader.errors:
         raise InvalidInput(reader.errors[0].message, reader.errors[:MAX_ERRORS])
     return Document(policies, rules)
