@@ -37,24 +37,43 @@ class Roles(Embedded):
 
     def begin(self) -> None:
         """Migrate, fill, start all three, and wait until the web answers."""
+        self.fill()
+        self.run_all()
+
+    def fill(self) -> None:
+        """Migrate, and make a person, an agent and its key."""
         for step in (["migrate", "--verbosity=0"], ["shell", "--verbosity=0", "-c", FILL]):
             done = self.manage(*step)
             assert done.returncode == 0, done.stderr
+
+    def run_all(self) -> None:
+        """Start all three, and wait until the web answers."""
         for role in ROLES:
             self.run(role)
         self._process = self.roles["serve"]
         until(self._answers, 30)
 
     def run(self, role: str) -> None:
+        """Start one, as the head of a process group."""
         with self.log.open("ab") as log:
             self.roles[role] = subprocess.Popen(
-                [*MANAGE, role], cwd=ROOT, env=self.variables, stdout=log, stderr=log
+                [*MANAGE, role],
+                cwd=ROOT,
+                env=self.variables,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
+    def kill(self, role: str) -> None:
+        """End it and its children as a power cut would: none of them does anything more."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.roles[role].pid, signal.SIGKILL)
+        self.roles[role].wait()
+
     def end(self) -> None:
-        for process in self.roles.values():
-            process.kill()
-            process.wait()
+        for role in self.roles:
+            self.kill(role)
 
 
 @pytest.fixture
@@ -99,8 +118,7 @@ def test_each_stops_cleanly_when_told(server: Roles) -> None:
 
 
 def test_a_worker_that_died_is_replaced_and_nothing_is_lost(server: Roles) -> None:
-    server.roles["worker"].kill()
-    server.roles["worker"].wait()
+    server.kill("worker")
     workflow = server.create(actionType="data.export", actionData={"report": "orders"})
     server.decide(workflow, "approved")
     time.sleep(1)

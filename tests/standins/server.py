@@ -64,8 +64,9 @@ class StandIn:
     """`does` is what happens to each call, `script` what happens to the next ones before that.
 
     answer: judge it as the provider would. hang: read it and stall. refuse: hang up unheard.
-    drop: carry it out, then hang up. drip: carry it out, then answer a byte at a time. rubbish:
-    carry it out, then answer no JSON. A `Said` is the answer itself: nothing is carried out.
+    drop: carry it out, then hang up. mute: carry it out, then stall. drip: carry it out, then
+    answer a byte at a time. rubbish: carry it out, then answer no JSON. A `Said` is the answer
+    itself: nothing is carried out.
     """
 
     def __init__(self) -> None:
@@ -123,7 +124,9 @@ def _handler(provider: StandIn) -> type[BaseHTTPRequestHandler]:
                 self._hang_up()
                 return
             said = does if isinstance(does, Said) else provider.handle(call)
-            if does == "drop":
+            if does == "mute":
+                provider.stall()
+            if does in ("drop", "mute"):
                 self._hang_up()
                 return
             said = Said(200, raw=b"<html>\xff oops") if does == "rubbish" else said
