@@ -5,7 +5,7 @@ from uuid import UUID
 from celery import shared_task
 
 from deliveries import selectors, services, updates
-from deliveries.wakeups import SEND, UPDATE, ring
+from deliveries.wakeups import SEND, UPDATE, ring, waiting
 from hitl.lib.db import database_now
 
 BATCH = 500
@@ -25,9 +25,14 @@ def update_delivery(delivery_id: str) -> None:
 
 @shared_task
 def sweep_deliveries() -> None:
-    """Wake up everything that is due: lost first attempts, retries, stuck ones, rewrites."""
+    """Wake up everything that is due: lost first attempts, retries, stuck ones, rewrites.
+
+    A queue that is longer than a batch gets nothing more to send: copies would come faster than
+    they go, and in the end every message would have expired before a worker sees it.
+    """
     now = database_now()
     for delivery_id in selectors.updates_due(now, limit=BATCH):
         ring(UPDATE, delivery_id)
-    for delivery_id in selectors.due(now, limit=BATCH):
+    room = BATCH - waiting()
+    for delivery_id in selectors.due(now, limit=room) if room > 0 else ():
         ring(SEND, delivery_id)

@@ -41,6 +41,8 @@ ROLES = {
 def main() -> int:
     """Play every round and write the report; 0 when every count adds up."""
     options = _parser().parse_args()
+    # Turned into an exception, a polite kill still ends the worker and the beat.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     rounds = []
     with Providers().running() as providers:
         _prepare(providers)

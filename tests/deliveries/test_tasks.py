@@ -6,6 +6,7 @@ import pytest
 
 from deliveries import services, tasks, wakeups
 from deliveries.models import Delivery
+from hitl.celery import app
 from tests.deliveries.smtp import MailServer
 
 pytestmark = pytest.mark.django_db
@@ -29,3 +30,19 @@ def test_sweep_wakes_what_is_due_and_the_wake_up_does_not_pile_up(
     services.claim(delivery.pk)
     tasks.sweep_deliveries()
     assert len(poked) == 1
+
+
+def test_sweep_adds_nothing_to_a_queue_that_nobody_empties(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else copies would pile up faster than workers throw them away, and all would expire."""
+    monkeypatch.setattr(tasks, "BATCH", 3)
+    app.control.purge()
+    assert wakeups.waiting() == 0
+    for number in range(1, 6):
+        tasks.sweep_deliveries()
+        assert wakeups.waiting() == min(number, 3)
+    app.control.purge()
+    tasks.sweep_deliveries()
+    assert wakeups.waiting() == 1
+    app.control.purge()
