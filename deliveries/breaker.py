@@ -6,6 +6,8 @@ The state lives in the cache, shared by the workers: losing it costs a few attem
 from django.core.cache import cache
 from django.utils import timezone
 
+from deliveries.channels import CHANNELS
+
 SILENCES = 3  # so many time-outs in a row, and the channel rests
 SILENCE_WINDOW_SECONDS = 120
 REST_SECONDS = 30
@@ -21,6 +23,11 @@ def seconds_left(channel: str) -> float:
     """How long the channel still rests; 0 when it may be used."""
     until = cache.get(_key(channel, "until"))
     return max(0.0, until - timezone.now().timestamp()) if until else 0.0
+
+
+def resting() -> list[str]:
+    """The channels that are not to be used at this moment."""
+    return [name for name in CHANNELS if seconds_left(name)]
 
 
 def note_silence(channel: str) -> None:

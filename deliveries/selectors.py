@@ -12,12 +12,16 @@ from deliveries.services import code_digest, token_digest
 from hitl.lib.db import database_now
 
 
-def due(now: dt.datetime, *, limit: int) -> list[UUID]:
-    """Deliveries to attempt now, oldest first; those stuck with a dead worker included."""
+def due(now: dt.datetime, *, limit: int, without: Collection[str] = ()) -> list[UUID]:
+    """Deliveries to attempt now, oldest first; those stuck with a dead worker included.
+
+    `without` names channels that are left alone for now.
+    """
     stale = now - dt.timedelta(seconds=settings.DELIVERY_CLAIM_SECONDS)
     return list(
         Delivery.objects.filter(status=Delivery.Status.PENDING, next_retry_at__lte=now)
         .filter(Q(claimed_at__isnull=True) | Q(claimed_at__lt=stale))
+        .exclude(channel__in=without)
         .order_by("next_retry_at")
         .values_list("pk", flat=True)[:limit]
     )

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from deliveries import selectors, services, updates
+from deliveries import breaker, selectors, services, updates
 from deliveries.wakeups import SEND, UPDATE, ring, waiting
 from hitl.lib.db import database_now
 
@@ -28,11 +28,12 @@ def sweep_deliveries() -> None:
     """Wake up everything that is due: lost first attempts, retries, stuck ones, rewrites.
 
     A queue that is longer than a batch gets nothing more to send: copies would come faster than
-    they go, and in the end every message would have expired before a worker sees it.
+    they go, and in the end every message would have expired before a worker sees it. Nor does a
+    provider that is left alone fill the batch, where others' messages wait.
     """
     now = database_now()
     for delivery_id in selectors.updates_due(now, limit=BATCH):
         ring(UPDATE, delivery_id)
-    room = BATCH - waiting()
-    for delivery_id in selectors.due(now, limit=room) if room > 0 else ():
+    room = max(BATCH - waiting(), 0)
+    for delivery_id in selectors.due(now, limit=room, without=breaker.resting()):
         ring(SEND, delivery_id)

@@ -1,10 +1,12 @@
 """Tasks are pokes: sending one, and the sweep that finds what is due."""
 
+import datetime as dt
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from deliveries import services, tasks, wakeups
+from deliveries import breaker, services, tasks, wakeups
 from deliveries.models import Delivery
 from hitl.celery import app
 from tests.deliveries.smtp import MailServer
@@ -30,6 +32,25 @@ def test_sweep_wakes_what_is_due_and_the_wake_up_does_not_pile_up(
     services.claim(delivery.pk)
     tasks.sweep_deliveries()
     assert len(poked) == 1
+
+
+def test_sweep_passes_over_a_provider_that_is_left_alone(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its messages, however many, stand in nobody's way."""
+    monkeypatch.setattr(tasks, "BATCH", 1)
+    other = Delivery.objects.get(pk=delivery.pk)
+    other.pk, other.channel, other.recipient = uuid4(), "slack", "T1:U1"
+    other.next_retry_at = delivery.next_retry_at and delivery.next_retry_at - dt.timedelta(hours=1)
+    other.save(force_insert=True)
+    poked: list[list[str]] = []
+    monkeypatch.setattr(
+        tasks.send_delivery, "apply_async", lambda args, **options: poked.append(args)
+    )
+    tasks.sweep_deliveries()
+    breaker.rest("slack", 30)
+    tasks.sweep_deliveries()
+    assert poked == [[str(other.pk)], [str(delivery.pk)]]
 
 
 def test_sweep_adds_nothing_to_a_queue_that_nobody_empties(
