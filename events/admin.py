@@ -9,7 +9,10 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from unfold.decorators import display
 
 from events.models import Event, EventStream
+from events.webhooks import admin as webhooks
 from hitl.admin_tools import ReadOnlyAdmin, code, json_block, link
+
+__all__ = ("EventAdmin", "EventStreamAdmin", "webhooks")  # imported, its pages are registered
 
 
 @admin.register(Event)

@@ -92,6 +92,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ("Deliveries", "outgoing_mail", "deliveries.delivery"),
             ("Sandbox", "drafts", "deliveries.sandboxmessage"),
         ),
+        "Webhooks": (
+            ("Endpoints", "webhook", "events.webhookendpoint"),
+            ("Sent", "outbox", "events.webhookmessage"),
+            ("Attempts", "replay", "events.webhookattempt"),
+            ("Secrets", "key", "events.webhooksecret"),
+        ),
         "Log": (
             ("Events", "history", "events.event"),
             ("Streams", "stacks", "events.eventstream"),

@@ -367,6 +367,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "DeliveryStatus": "deliveries.models.Delivery.Status",
         "DeliveryKind": "deliveries.models.Delivery.Kind",
         "Channel": "deliveries.channels.channel_choices",
+        "WebhookMessageStatus": "events.models.WebhookMessage.Status",
+        "WebhookFormat": "events.models.WebhookEndpoint.Format",
+        "WebhookDisabled": "events.models.WebhookEndpoint.Disabled",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

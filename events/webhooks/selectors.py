@@ -71,15 +71,20 @@ def home(caller: Agent | User, team_id: UUID | None) -> UUID:
 
 def message(endpoint: WebhookEndpoint, message_id: UUID) -> WebhookMessage:
     """One message with its attempts. Raises NotFound."""
-    found = messages(endpoint).filter(pk=message_id).first()
+    found = log(endpoint).prefetch_related("tries_made").filter(pk=message_id).first()
     if found is None:
         raise NotFound(NO_MESSAGE)
     return found
 
 
-def messages(endpoint: WebhookEndpoint) -> QuerySet[WebhookMessage]:
-    """The endpoint's messages with their attempts and events."""
-    return endpoint.messages.select_related("event").prefetch_related("tries_made")
+def log(endpoint: WebhookEndpoint) -> QuerySet[WebhookMessage]:
+    """The endpoint's messages with the numbers of their events, which are large otherwise."""
+    rows = WebhookMessage.objects.filter(endpoint=endpoint).select_related("event")
+    return rows.only(
+        *(field.name for field in WebhookMessage._meta.concrete_fields),
+        "event__seq",
+        "event__workflow",
+    )
 
 
 def counts(endpoint: WebhookEndpoint) -> dict[str, int]:

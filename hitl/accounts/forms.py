@@ -15,7 +15,7 @@ from unfold.widgets import (
 
 from hitl.accounts import kinds
 from hitl.accounts.models import ContactPoint, User
-from hitl.accounts.services import SCOPES
+from hitl.accounts.services import ALL_SCOPES, SCOPES
 from hitl.lib.errors import InvalidInput
 
 LONGEST_DAYS = 3650
@@ -85,7 +85,7 @@ class NewKeyForm(forms.Form):
         help_text="Where it will be used, to tell keys apart later.",
     )
     scopes = forms.MultipleChoiceField(
-        choices=[(scope, scope) for scope in SCOPES],
+        choices=[(scope, scope) for scope in ALL_SCOPES],
         initial=list(SCOPES),
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
     )

@@ -46,6 +46,15 @@ class MayExecute(BasePermission):
         return _agent_with("execute", request)
 
 
+class MayManageWebhooks(BasePermission):
+    """A person, or an agent with a key that was given the scope for it. Services look at roles."""
+
+    message = "This API key lacks the scope `webhooks`."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return isinstance(request.user, User) or _agent_with("webhooks", request)
+
+
 class IsPerson(BasePermission):
     """A person; agents never decide, whatever their key."""
 

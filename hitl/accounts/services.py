@@ -14,6 +14,9 @@ from hitl.accounts.models import Agent, ApiKey, ContactPoint, Membership, Role, 
 from hitl.lib.errors import FieldError, InvalidInput
 
 SCOPES = ("create", "read", "execute")
+# Given only where they are asked for: a webhook carries what the whole team does to the outside.
+EXTRA_SCOPES = ("webhooks",)
+ALL_SCOPES = (*SCOPES, *EXTRA_SCOPES)
 
 
 def issue_key(
@@ -35,9 +38,9 @@ def issue_key(
         raise InvalidInput(
             "That is not an API key of this server: it must be made by `manage.py create_key`."
         )
-    unknown = sorted(set(scopes) - set(SCOPES))
+    unknown = sorted(set(scopes) - set(ALL_SCOPES))
     if unknown:
-        message = f"Unknown scope {unknown[0]!r}; choose from {', '.join(SCOPES)}."
+        message = f"Unknown scope {unknown[0]!r}; choose from {', '.join(ALL_SCOPES)}."
         raise InvalidInput(message, [FieldError("/scopes", message)])
     row = ApiKey.objects.create(
         agent=agent,

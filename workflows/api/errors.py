@@ -85,6 +85,9 @@ PROBLEMS: dict[str, Kind] = {
     "cannot-resend": Kind(
         409, "The message cannot be sent again", "This message is being sent at this moment."
     ),
+    "webhook-off": Kind(
+        409, "The webhook endpoint is switched off", "Switch the endpoint on first."
+    ),
     "conflict": Kind(409, "The state does not allow this", "The state does not allow this."),
     "too-large": Kind(
         413, "The request is too large", "The document has 300000 bytes; the limit is 262144."

@@ -1,10 +1,14 @@
 """From validated query parameters to pages of rows the caller may see."""
 
 import datetime as dt
-from typing import Any
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
 
 from deliveries import selectors as delivery_rows
 from deliveries.models import Delivery
+from events.models import WebhookEndpoint, WebhookMessage
+from events.webhooks import selectors as webhooks
 from hitl.accounts.models import Agent, User
 from workflows import selectors
 from workflows.api.pagination import Order, Page, page
@@ -24,6 +28,8 @@ def _read_name(text: str) -> str:
         raise ValueError("no action type has such a name")
     return text
 
+
+Row = TypeVar("Row", bound=Model)
 
 NEWEST_FIRST = Order("created_at", descending=True, read=_read_moment)
 OLDEST_FIRST = Order("created_at", descending=False, read=_read_moment)
@@ -75,3 +81,31 @@ def deliveries(workflow: Workflow, params: dict[str, Any]) -> Page[Delivery]:
         cursor=params.get("cursor", ""),
         read_id=parse_uuid,
     )
+
+
+def newest_first(rows: QuerySet[Row], params: dict[str, Any]) -> Page[Row]:
+    """Rows known by UUIDs, newest first."""
+    return page(
+        rows,
+        NEWEST_FIRST,
+        limit=params["limit"],
+        cursor=params.get("cursor", ""),
+        read_id=parse_uuid,
+    )
+
+
+_MESSAGE_LOOKUPS = {
+    "status": "status",
+    "workflowId": "event__workflow_id",
+    "createdAfter": "created_at__gt",
+    "createdBefore": "created_at__lt",
+}
+
+
+def webhook_messages(endpoint: WebhookEndpoint, params: dict[str, Any]) -> Page[WebhookMessage]:
+    """The endpoint's messages, newest first."""
+    rows = webhooks.log(endpoint)
+    for name, lookup in _MESSAGE_LOOKUPS.items():
+        if name in params:
+            rows = rows.filter(**{lookup: params[name]})
+    return newest_first(rows, params)

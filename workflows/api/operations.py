@@ -76,7 +76,8 @@ def operation(**declaration: Any) -> Callable[[Handler], Handler]:
 class Endpoint(APIView):
     """A path of the API. `params` are the validated query parameters."""
 
-    http_method_names = ("get", "post", "head")  # no OPTIONS: the document tells more
+    # No OPTIONS: the document tells more.
+    http_method_names: tuple[str, ...] = ("get", "post", "head")
     params: dict[str, Any]
 
     @property

@@ -16,6 +16,7 @@ from workflows.api.operations import Operation
 
 UUID_SCHEMA = {"type": "string", "format": "uuid"}
 AGENTS = ("apiKey", "apiKeyHeader", "jwt", "jwtCookie")
+PATH_IDS = ("workflow_id", "delivery_id", "webhook_id", "message_id")
 PEOPLE = ("jwt", "jwtCookie", "session")
 _WHO = {MayCreate: AGENTS, MayExecute: AGENTS, IsPerson: PEOPLE}
 
@@ -46,7 +47,7 @@ class AutoSchema(SpectacularSchema):
     def get_override_parameters(self) -> list[Any]:
         known = self._known
         parameters: list[Any] = [known.query] if known.query and known.query().fields else []
-        for name in ("workflow_id", "delivery_id"):
+        for name in PATH_IDS:
             if f"{{{name}}}" in self.path:
                 parameters.append(OpenApiParameter(name, UUID_SCHEMA, "path"))
         for name, (form, says) in known.request_headers.items():
@@ -144,6 +145,7 @@ TAGS = {
     "Decisions": "For people.",
     "Execution": "Carry out what was approved.",
     "Deliveries": "Messages about a request, and whether they got through.",
+    "Webhooks": "Where we post what happens, signed after Standard Webhooks (docs/webhooks.md).",
     "Action types": "What a team has declared about kinds of actions.",
     "Service": "Is the server there?",
 }

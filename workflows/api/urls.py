@@ -2,9 +2,11 @@
 
 from django.urls import URLPattern, path
 
-from workflows.api import delivery_views, docs, service_views, views
+from workflows.api import delivery_views, docs, service_views, views, webhook_views
 
 _ONE = "api/v1/workflows/<str:workflow_id>"
+_HOOK = "api/v1/webhooks/<str:webhook_id>"
+_MESSAGE = f"{_HOOK}/messages/<str:message_id>"
 
 urlpatterns: list[URLPattern] = [
     path("api/v1/workflows", views.Workflows.as_view(), name="api-workflows"),
@@ -23,6 +25,18 @@ urlpatterns: list[URLPattern] = [
         "api/v1/deliveries/<str:delivery_id>/retry",
         delivery_views.RetryDelivery.as_view(),
         name="api-retry-delivery",
+    ),
+    path("api/v1/webhooks", webhook_views.Webhooks.as_view(), name="api-webhooks"),
+    path(_HOOK, webhook_views.OneWebhook.as_view(), name="api-webhook"),
+    path(f"{_HOOK}/rotate", webhook_views.RotateWebhook.as_view(), name="api-webhook-rotate"),
+    path(f"{_HOOK}/test", webhook_views.TestWebhook.as_view(), name="api-webhook-test"),
+    path(f"{_HOOK}/replay", webhook_views.ReplayWebhook.as_view(), name="api-webhook-replay"),
+    path(f"{_HOOK}/messages", webhook_views.WebhookMessages.as_view(), name="api-webhook-messages"),
+    path(_MESSAGE, webhook_views.OneWebhookMessage.as_view(), name="api-webhook-message"),
+    path(
+        f"{_MESSAGE}/resend",
+        webhook_views.ResendWebhookMessage.as_view(),
+        name="api-webhook-resend",
     ),
     path("api/v1/action-types", views.ActionTypes.as_view(), name="api-action-types"),
     path("api/schema/", docs.Schema.as_view(), name="api-schema"),

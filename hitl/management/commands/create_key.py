@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from hitl.accounts import keys
 from hitl.accounts.models import Agent, Team
-from hitl.accounts.services import SCOPES, issue_key
+from hitl.accounts.services import ALL_SCOPES, SCOPES, issue_key
 from hitl.management.base import HitlCommand
 from hitl.management.find import find_agent, find_team
 
@@ -26,7 +26,10 @@ class Command(HitlCommand):
         parser.add_argument("--new", action="store_true", help="make the agent if there is none")
         parser.add_argument("--name", default="", help="what the key is for, to tell keys apart")
         parser.add_argument(
-            "--scope", action="append", choices=SCOPES, help="may be repeated; default: all"
+            "--scope",
+            action="append",
+            choices=ALL_SCOPES,
+            help=f"may be repeated; default: {', '.join(SCOPES)}",
         )
         parser.add_argument("--expires-days", type=int, metavar="N", help="default: never")
         parser.add_argument(

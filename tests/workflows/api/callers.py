@@ -46,6 +46,12 @@ class Caller:
             path, raw, content_type=kind, headers=self.headers | _named(headers)
         )
 
+    def other(self, method: str, path: str, body: Any = None) -> Any:
+        """PATCH, DELETE and what else there is."""
+        raw = b"" if body is None and method == "DELETE" else json.dumps(body or {}).encode()
+        kind = "application/json" if raw else ""
+        return self.client.generic(method, path, raw, content_type=kind, headers=self.headers)
+
     def create(self, **changes: Any) -> dict[str, Any]:
         """A request that was accepted."""
         answer = self.post(WORKFLOWS, REQUEST | changes)

@@ -25,7 +25,9 @@ BODIES: dict[str, Any] = {
     "failExecution": {"attempt": 1, "error": {}},
 }
 
-AT_THE_DOOR = ("Only an agent may do this", "Only a person may do this")
+AT_THE_DOOR = (
+    "Only an agent may do this", "Only a person may do this", "This API key lacks the scope",
+)  # fmt: skip
 AGENT, PEOPLE, BOTH = {"agent"}, {"approver", "viewer"}, {"agent", "approver", "viewer"}
 # The published table: who gets past the door of an operation.
 DOORS: dict[str, set[str]] = {
@@ -34,6 +36,11 @@ DOORS: dict[str, set[str]] = {
     "decideWorkflow": PEOPLE, "settleWorkflow": PEOPLE, "startExecution": AGENT,
     "heartbeatExecution": AGENT, "completeExecution": AGENT, "failExecution": AGENT,
     "listActionTypes": BOTH, "listDeliveries": BOTH, "retryDelivery": PEOPLE,
+    # Agents too, with a scope that no key has unless it was asked for.
+    "listWebhooks": PEOPLE, "createWebhook": PEOPLE, "getWebhook": PEOPLE,
+    "changeWebhook": PEOPLE, "deleteWebhook": PEOPLE, "rotateWebhookSecret": PEOPLE,
+    "testWebhook": PEOPLE, "replayWebhook": PEOPLE, "listWebhookMessages": PEOPLE,
+    "getWebhookMessage": PEOPLE, "resendWebhookMessage": PEOPLE,
 }  # fmt: skip
 
 
@@ -57,6 +64,8 @@ def call(caller: Caller, operation: Operation, workflow: dict[str, Any]) -> Any:
     path = path.replace("{workflowId}", workflow["workflowId"])
     if method == "GET":
         return caller.get(path)
+    if method != "POST":
+        return caller.other(method, path, BODIES.get(name))
     decision = {"decision": "approved", "fingerprint": workflow["fingerprint"]}
     return caller.post(path, decision if name == "decideWorkflow" else BODIES.get(name))
 
