@@ -75,8 +75,7 @@ class StandIn:
         self.ledger: list[Call] = []
         self.lock = threading.Lock()
         self._release = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def handle(self, call: Call) -> Said:
@@ -108,6 +107,11 @@ class StandIn:
         """What happens to this call."""
         with self.lock:
             return self.script.popleft() if self.script else self.does
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with five, a busy machine turns callers away for a second
 
 
 def _handler(provider: StandIn) -> type[BaseHTTPRequestHandler]:
