@@ -1,5 +1,7 @@
 """The embedded default: web server, Celery worker and beat as threads of one process.
 
+With Slack's app token in the settings, Socket Mode is one more of them.
+
 Queue messages live in this process' memory and die with it; nothing is lost by that, because they
 are wake-ups only: every sweep runs once at the start and then on its schedule.
 """
@@ -14,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -21,9 +24,12 @@ from celery import beat
 from celery.worker import state
 from django.conf import settings
 
+from deliveries.channels.slack import SlackChannel
+from deliveries.channels.slack.socket_mode import SocketMode
 from hitl.celery import app
 from hitl.lib.layers import EmbeddedChannelLayer
 from hitl.server import config
+from workflows.webhooks import respond
 
 logger = logging.getLogger(__name__)
 
@@ -36,18 +42,22 @@ RESTART_SECONDS = 1.0
 
 
 class Background:
-    """The worker and the beat, each kept running in a thread of its own until told to stop."""
+    """Worker, beat and Slack's socket, each kept running in a thread of its own until the stop."""
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
         self._beat: Any = None
+        self._slack = SocketMode(partial(respond, SlackChannel()))
+        runs = {"worker": self._run_worker, "beat": self._run_beat}
+        if SocketMode.is_configured():
+            runs["slack"] = self._slack.run
         self._threads = [
             threading.Thread(target=self._keep_running, args=(run,), name=name, daemon=True)
-            for name, run in (("worker", self._run_worker), ("beat", self._run_beat))
+            for name, run in runs.items()
         ]
 
     def start(self) -> None:
-        """Start both, and let every sweep look for what fell due while nothing ran."""
+        """Start all of them, and let every sweep look for what fell due while nothing ran."""
         app.autodiscover_tasks(force=True)
         for entry in settings.CELERY_BEAT_SCHEDULE.values():
             app.send_task(entry["task"])
@@ -57,6 +67,7 @@ class Background:
     def ask_to_stop(self) -> None:
         """Take nothing new, finish what runs; returns at once."""
         self._stopping.set()
+        self._slack.stop()
         state.should_stop = 0
         if self._beat is not None:
             self._beat.stop(wait=False)
@@ -66,7 +77,7 @@ class Background:
             app.control.broadcast("ping")
 
     def wait(self, seconds: float) -> bool:
-        """Whether both have ended within that time."""
+        """Whether all have ended within that time."""
         give_up = time.monotonic() + seconds
         for thread in self._threads:
             if thread.is_alive():

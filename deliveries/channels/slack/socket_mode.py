@@ -5,8 +5,10 @@ in the callable it is given. What that callable cannot do is not acknowledged: S
 person, who presses again.
 """
 
+import contextlib
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any, cast
@@ -78,8 +80,18 @@ class SocketMode(threading.Thread):
 
     def _close(self) -> None:
         if self._handler is not None:
+            _hang_up(self._handler.client)
             cast(Any, self._handler).close()
             self._handler = None
+
+
+def _hang_up(client: Any) -> None:
+    """End the read that is under way: the SDK's own close waits for it, up to three seconds."""
+    client.auto_reconnect_enabled = False
+    connection = getattr(client.current_session, "sock", None)
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def _app(take: Take) -> App:

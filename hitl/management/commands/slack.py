@@ -1,6 +1,10 @@
-"""The role slack: take Slack's clicks through a connection that we open (Socket Mode)."""
+"""The role slack: take Slack's clicks through a connection that we open (Socket Mode).
+
+An embedded server (`manage.py up`) does this by itself.
+"""
 
 import signal
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -23,7 +27,7 @@ class Command(HitlCommand):
                 "Socket Mode needs SLACK_APP_TOKEN (xapp-…) and SLACK_BOT_TOKEN (xoxb-…). With a "
                 "public address, set SLACK_SIGNING_SECRET instead: then no such process is needed."
             )
-        socket = SocketMode(lambda request: respond(SlackChannel(), request))
+        socket = SocketMode(partial(respond, SlackChannel()))
 
         def stop(number: int, frame: FrameType | None) -> None:
             socket.stop()

@@ -128,6 +128,22 @@ def test_keeps_trying_until_slack_can_be_reached(
     assert not thread.is_alive()
 
 
+def test_hangs_up_at_once(slack: SlackServer, socket: SocketServer, view: View) -> None:
+    """A server that is told to stop has two seconds for everything."""
+    thread = SocketMode(view)
+    thread.start()
+    socket.wait_for_connection()
+    eventually(lambda: thread.is_connected)
+    began = time.monotonic()
+    thread.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert time.monotonic() - began < 1.5
+    eventually(lambda: socket.connections[0].close_code is not None)
+    with pytest.raises(TimeoutError):
+        socket.wait_for_connection(0.5)
+
+
 def test_stops_while_it_is_still_trying(slack: SlackServer, view: View) -> None:
     slack.workspace.app_token = "xapp-another"
     thread = SocketMode(view)
