@@ -1,5 +1,6 @@
 """The page of one request, put together from the floors below in a handful of queries."""
 
+import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -13,10 +14,14 @@ from events import selectors as events
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import User
 from workflows import decision_form, diff, forms, guests
+from workflows.cases import CaseFile
 from workflows.errors import outcome_sentence
 from workflows.models import Decision, ExecutionAttempt, Status, Verdict, View, Workflow
+from workflows.policies import plain
+from workflows.policies.shape import Leaf
 
 PEOPLE_SHOWN = 8
+COMING_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Person:
     says: str
     is_me: bool
     is_guest: bool = False
+    stand_in: str = ""
+    has_claimed: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,17 +65,19 @@ TITLES = {
 def page(workflow: Workflow, user: User, **form: Any) -> dict[str, Any]:
     """Everything the page and its live parts draw; `form` goes on to `decision_form.context`."""
     member = accounts.membership(workflow.team_id, user.pk)
-    decisions = list(workflow.decisions.select_related("user").filter(round=workflow.round))
     attempts = list(workflow.attempts.all())
     sent = list(deliveries.of_workflow(workflow.pk))
     drawn = decision_form.context(workflow, user=user, **form)
-    people = _people(workflow, user, decisions)
+    file: CaseFile = drawn["file"]
+    decisions = list(file.decisions)
+    people = _people(file, user)
     misses = _misses(workflow, sent)
     return {
         **drawn,
         "now": timezone.now(),
         "decisions": decisions,
         "people": people,
+        "way": _way(file),
         "outcome": _outcome(workflow),
         "changes": _changes(workflow),
         "attempts": attempts,
@@ -93,7 +102,10 @@ def _versions(
     seen: str,
 ) -> dict[str, str]:
     """A word for each live part that differs whenever the part would be drawn differently."""
-    state = f"{workflow.status}-{workflow.round}-{bool(workflow.held_at)}-{len(decisions)}"
+    state = (
+        f"{workflow.status}-{workflow.round}-{bool(workflow.held_at)}-{len(decisions)}"
+        f"-{workflow.stage}-{workflow.wave}-{workflow.expires_at.timestamp()}"
+    )
     tries = [(one.number, one.status, bool(one.late_report)) for one in attempts]
     posts = [(str(one.pk), one.status, one.attempts, one.last_error) for one in sent]
     return {
@@ -108,34 +120,97 @@ def _versions(
     }
 
 
-def _people(workflow: Workflow, user: User, decisions: list[Decision]) -> dict[str, Any]:
-    """Who is asked: those who answered first, then those who looked, then the others."""
-    named = decision_form.named(workflow.policy)
-    asked = accounts.approvers(workflow.team_id)
-    if named:
-        asked = [person for person in asked if str(person.pk) in named]
-    asked = [person for person in asked if person.pk != workflow.agent.owner_id] or asked
-    asked += [guest for guest in guests.people(workflow) if guest not in asked]
+def _people(file: CaseFile, user: User) -> dict[str, Any]:
+    """Who is asked in the open stage: those who answered first, then those who looked."""
+    workflow = file.workflow
+    stage = file.policy.stages[workflow.stage]
+    leaves = file.case.rights.open_leaves(stage)
+    meant = {id_ for leaf in leaves for id_ in file.case.rights.everyone(leaf)}
     looked = set(
         View.objects.filter(workflow=workflow, round=workflow.round).values_list("user", flat=True)
     )
-    answers = {decision.user_id: decision for decision in decisions}
+    answers = {
+        str(decision.behalf_id or decision.user_id): decision
+        for decision in file.decisions
+        if decision.stage == workflow.stage and decision.pk not in file.withdrawn
+    }
     invited = guests.addresses(workflow)
+    stands_in = {asked.person: asked.actor for asked in file.asked() if asked.actor != asked.person}
     people = [
         replace(
-            _person(person, user, answers.get(person.pk), person.pk in looked),
-            is_guest=str(person.pk) in invited,
+            _person(file.users[id_], user, answers.get(id_), file.users[id_].pk in looked),
+            is_guest=id_ in invited,
+            stand_in=file.names.person(stands_in[id_]) if id_ in stands_in else "",
+            has_claimed=file.users[id_].pk == workflow.claimed_by_id,
         )
-        for person in asked
+        for id_ in {*meant, *(key for key in answers if key in file.users)}
     ]
     order = {"approved": 0, "modified": 0, "rejected": 0, "seen": 1, "asked": 2}
     people.sort(key=lambda person: (order[person.state], not person.is_me, person.name))
     return {
         "shown": people[:PEOPLE_SHOWN],
         "more": max(0, len(people) - PEOPLE_SHOWN),
-        "anyone": not named,
-        "seen": "".join(person.state[0] for person in people),
+        "asked": _asked(file),
+        "seen": "".join(
+            f"{person.state[0]}{person.stand_in}{person.has_claimed}" for person in people
+        ),
     }
+
+
+def _asked(file: CaseFile) -> str:
+    """Who has to answer, for the head of the list."""
+    need = file.policy.stages[file.workflow.stage].need
+    if isinstance(need, Leaf) and "team" in need.who and need.count == 1:
+        return f"Any approver of {file.workflow.team.name} may decide."
+    return f"{plain.sentence(plain.need(need, file.names))} Only these people may decide."
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of the policy on the way; `state` is done, open, skipped or later."""
+
+    name: str
+    state: str
+    says: str
+
+
+def _way(file: CaseFile) -> dict[str, Any]:
+    """The policy in words, how far it is, and what time does next."""
+    workflow, policy = file.workflow, file.policy
+    agreed = file.case.state.agreed
+    open_index = file.case.stage.index if file.case.stage else None
+    steps = []
+    for stage in policy.stages:
+        votes = [plain.who_answered(vote, file.names) for vote in agreed.get(stage.index, ())]
+        state = "done" if stage.index in agreed else "later"
+        if stage.index == open_index and workflow.is_open:
+            state = "open"
+        elif state == "later" and (stage.index < workflow.stage or not workflow.is_open):
+            state = "skipped"
+        says = plain.listed(votes) if votes else plain.sentence(plain.need(stage.need, file.names))
+        steps.append(Step(stage.name, state, says))
+    coming = file.schedule.upcoming[:COMING_SHOWN] if workflow.is_open else ()
+    stage = policy.stages[workflow.stage]
+    return {
+        "source": workflow.policy.get("from"),
+        "steps": steps if len(steps) > 1 else [],
+        "waiting": plain.waiting(file.case, file.names) if _counts(file) else "",
+        "is_stuck": workflow.is_open and file.case.is_stuck,
+        "coming": [
+            (item.at, plain.sentence(plain.happening(item, stage, _clock, file.names)))
+            for item in coming
+        ],
+        "explained": plain.explain(workflow.policy, file.names),
+    }
+
+
+def _counts(file: CaseFile) -> bool:
+    """Whether "1 of 2" tells more than "waiting"."""
+    return file.workflow.is_open and any(one.wanted > 1 for one in file.case.progress)
+
+
+def _clock(moment: dt.datetime) -> str:
+    return moment.astimezone(dt.UTC).strftime("%d %b %H:%M UTC")
 
 
 def _person(person: User, user: User, answer: Decision | None, has_looked: bool) -> Person:

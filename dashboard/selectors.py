@@ -3,21 +3,25 @@
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from dashboard.cursors import Cursor
 from dashboard.filters import Filters, HistoryFilters, InboxFilters
 from deliveries import selectors as deliveries
-from hitl.accounts.models import Agent, Membership, User
+from hitl.accounts import selectors as accounts
+from hitl.accounts.models import Agent, Group, Membership, Role, User
 from hitl.lib.text import has_deceptive
-from workflows import decision_form
+from workflows import cases, decision_form, guests
 from workflows.decision_form import Highlight
-from workflows.models import ActionType, Decision, Risk, Status, Workflow
+from workflows.models import ActionType, Decision, Risk, Status, Verdict, Workflow
+from workflows.policies import plain, shape
+from workflows.policies.plain import Names
 
 PAGE = 50
 COUNT_LIMIT = 100
@@ -49,6 +53,19 @@ class Circle:
     def deciding_ids(self) -> list[UUID]:
         """Teams in which the person may decide."""
         return [member.team_id for member in self.memberships if member.may_decide]
+
+    @cached_property
+    def words(self) -> list[str]:
+        """What `Workflow.asks` calls the person, and those they stand in for at the moment."""
+        people = [self.user.pk, *accounts.stood_in_for(self.user.pk)]
+        words = [f"user:{id_}" for id_ in people]
+        groups = Group.objects.filter(members__in=people).values_list("pk", "slug").distinct()
+        for pk, slug in groups:
+            words += [f"group:{pk}", f"group:{slug}"]
+        roles = {str(member.role) for member in self.memberships}
+        if Role.MANAGER in roles:
+            roles |= {str(Role.APPROVER)}
+        return [*words, *(f"role:{role}" for role in sorted(roles)), "owner"]
 
 
 @dataclass(frozen=True)
@@ -105,14 +122,25 @@ def waiting(who: Circle) -> QuerySet[Workflow]:
 def asking(who: Circle) -> QuerySet[Workflow]:
     """What waits for this very person: may decide, is asked, has not answered yet.
 
-    The policy is canonical JSON text, so names in it can be looked for as text: quotes inside
-    values are escaped there and can imitate nothing.
+    `Workflow.asks` says whom the open stage asks. An answer that has been taken back, or that was
+    about data that somebody has edited since, is none.
     """
-    named = Q(policy__contains=f'"{who.user.pk}"') | Q(policy__contains='"team":"approvers"')
+    named = Q(asks__contains="|team|")
+    for word in who.words:
+        named |= Q(asks__contains=f"|{word}|")
     answered = Decision.objects.filter(
-        workflow=OuterRef("pk"), round=OuterRef("round"), user=who.user
+        Q(workflow__proposed_fingerprint="", result_fingerprint="")
+        | Q(result_fingerprint=F("workflow__proposed_fingerprint"))
+        | Q(fingerprint=F("workflow__proposed_fingerprint"), result_fingerprint="")
+        | Q(verdict=Verdict.REJECTED),
+        workflow=OuterRef("pk"),
+        round=OuterRef("round"),
+        stage=OuterRef("stage"),
+        user=who.user,
+        withdrawal=None,
     )
     own = Q(agent__owner=who.user) & Q(policy__contains='"allowOwner":false')
+    own |= Q(requester=who.user) & ~Q(policy__contains='"allowRequester":true')
     return (
         waiting(who)
         .filter(named, team_id__in=who.deciding_ids)
@@ -154,14 +182,14 @@ def _behind(rows: QuerySet[Any], after: Cursor) -> QuerySet[Any]:
 
 
 def _rows(workflows: list[Workflow], who: Circle) -> list[Row]:
-    people = _people(workflows)
+    names = _names(workflows)
     now = timezone.now()
     lost = deliveries.unreachable({workflow.pk: workflow.round for workflow in workflows})
     return [
         Row(
             workflow,
             decision_form.highlights(workflow),
-            _asked(workflow, who.user, people),
+            _asked(workflow, who.user, names),
             urgency(workflow, now),
             workflow.pk in lost,
         )
@@ -169,21 +197,31 @@ def _rows(workflows: list[Workflow], who: Circle) -> list[Row]:
     ]
 
 
-def _people(workflows: Iterable[Workflow]) -> dict[str, User]:
-    """Everybody whom these requests name, by id."""
-    wanted = {id_ for workflow in workflows for id_ in decision_form.named(workflow.policy)}
-    return {str(user.pk): user for user in User.objects.filter(pk__in=wanted)} if wanted else {}
+def _names(workflows: Iterable[Workflow]) -> dict[UUID, Names]:
+    """What people and groups are called in the teams of those requests that name any."""
+    teams = {row.team_id for row in workflows if row.asks != "|team|"}
+    return {team_id: cases.names_in(team_id) for team_id in teams}
 
 
-def _asked(workflow: Workflow, user: User, people: dict[str, User]) -> str:
-    ids = decision_form.named(workflow.policy)
-    if not ids:
-        return f"any approver of {workflow.team.name}"
-    names = ["you"] if str(user.pk) in ids else []
-    names += [str(people[id_]) for id_ in ids if id_ in people and id_ != str(user.pk)]
-    if len(names) > 2:
-        return f"{names[0]} and {len(names) - 1} others"
-    return " and ".join(names)
+def _asked(workflow: Workflow, user: User, names: dict[UUID, Names]) -> str:
+    """Whom the open stage asks, in a few words."""
+    stage = shape.read(workflow.policy).stages[workflow.stage]
+    if isinstance(stage.need, shape.Leaf):
+        who, count = stage.need.who, stage.need.count
+        if "team" in who and count == 1 and "label" not in who:
+            return f"any approver of {workflow.team.name}"
+        if "users" in who and "label" not in who and count == 1:
+            return _named(workflow, list(who["users"]), user, names.get(workflow.team_id, Names()))
+    return plain.need(stage.need, names.get(workflow.team_id, Names()))
+
+
+def _named(workflow: Workflow, ids: list[str], user: User, names: Names) -> str:
+    invited = guests.addresses(workflow)
+    said = ["you"] if str(user.pk) in ids else []
+    said += [invited.get(id_) or names.person(id_) for id_ in ids if id_ != str(user.pk)]
+    if len(said) > 2:
+        return f"{said[0]} and {len(said) - 1} others"
+    return " and ".join(said)
 
 
 def urgency(workflow: Workflow, now: dt.datetime) -> str:

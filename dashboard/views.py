@@ -180,7 +180,7 @@ def _confirm(request: HttpRequest, row: Workflow) -> HttpResponse:
     hindrance = decision_form.hindrance(row, _user(request))
     if hindrance:
         raise NotYours(hindrance)
-    if request.POST.get("fingerprint") != row.fingerprint:
+    if request.POST.get("fingerprint") != row.current_fingerprint:
         raise DigestMismatch
     review = decision_form.review(row, request.POST)
     context = {
@@ -189,8 +189,8 @@ def _confirm(request: HttpRequest, row: Workflow) -> HttpResponse:
         "rows": review.rows,
         "carried": decision_form.carried(request.POST),
         "comment": request.POST.get("comment", "").strip(),
-        "fingerprint": row.fingerprint,
-        "fingerprint_short": decision_form.short(row.fingerprint),
+        "fingerprint": row.current_fingerprint,
+        "fingerprint_short": decision_form.short(row.current_fingerprint),
     }
     return render(request, "dashboard/confirm.html", context)
 

@@ -4,7 +4,7 @@ A person's verified contact points are tried in the preferred order, as far as t
 Those used *always* are all written to at once; the others step in, one by one, when those fail.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -23,14 +23,23 @@ class Recipient:
     address: str
 
 
-def first_wave(people: Sequence[User]) -> list[Recipient]:
-    """Everybody's addresses to write to at once; nothing for people nobody can reach."""
+def first_wave(people: Sequence[User], *, only: Collection[str] = ()) -> list[Recipient]:
+    """Everybody's addresses to write to at once; nothing for people nobody can reach.
+
+    `only` names the channels that are wanted: of somebody who has none of them, all count.
+    """
     points = _points(people)
     return [
         recipient
         for person in people
-        for recipient in _recipients(person, _at_once(_open(points[person.pk])))
+        for recipient in _recipients(person, _at_once(_wanted(_open(points[person.pk]), only)))
     ]
+
+
+def _wanted(
+    points: list[tuple[ContactPoint, str]], only: Collection[str]
+) -> list[tuple[ContactPoint, str]]:
+    return [pair for pair in points if pair[1] in only] or points
 
 
 def order_for(person: User) -> tuple[list[Recipient], list[Recipient]]:
@@ -52,6 +61,7 @@ def next_for(delivery: Delivery) -> Recipient | None:
         Delivery.objects.filter(
             workflow_id=delivery.workflow_id,
             round=delivery.round,
+            wave=delivery.wave,
             kind=delivery.kind,
             user=delivery.user,
         ).values_list("channel", "recipient")

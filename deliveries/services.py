@@ -10,6 +10,7 @@ import hashlib
 import logging
 import secrets
 import time
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -60,25 +61,32 @@ def request(
     team_id: UUID,
     round: int,  # the wire name
     now: dt.datetime,
+    stage: int = 0,
+    wave: int = 0,
+    not_before: Mapping[UUID, dt.datetime] | None = None,
 ) -> list[Delivery]:
     """Write one pending delivery per address, in the caller's transaction.
 
-    Two people behind one address get one message, addressed to the first of them.
+    Two people behind one address get one message, addressed to the first of them. `not_before`
+    says whose message waits until when, by the id of the user.
     """
     require_transaction()
+    waits = not_before or {}
     by_address = {(each.channel, each.address): each for each in reversed(recipients)}
     rows = [
         Delivery(
             workflow_id=workflow_id,
             team_id=team_id,
             round=round,
+            stage=stage,
+            wave=wave,
             kind=message.kind,
             channel=recipient.channel,
             user=recipient.user,
             recipient=recipient.address,
             message=message.as_dict(),
             max_attempts=settings.DELIVERY_MAX_ATTEMPTS,
-            next_retry_at=now,
+            next_retry_at=waits.get(recipient.user.pk, now) if recipient.user else now,
         )
         for recipient in reversed(by_address.values())
     ]
@@ -285,6 +293,8 @@ def _request_another(delivery: Delivery, recipient: Recipient, now: dt.datetime)
         workflow_id=delivery.workflow_id,
         team_id=delivery.team_id,
         round=delivery.round,
+        stage=delivery.stage,
+        wave=delivery.wave,
         now=now,
     )
     for row in rows:
@@ -292,10 +302,13 @@ def _request_another(delivery: Delivery, recipient: Recipient, now: dt.datetime)
 
 
 def _alive(delivery: Delivery) -> bool:
-    """Whether anybody has been reached, or still may be, in this round."""
+    """Whether anybody has been reached, or still may be, in this stage of this round."""
     return (
         Delivery.objects.filter(
-            workflow_id=delivery.workflow_id, round=delivery.round, kind=Delivery.Kind.APPROVAL
+            workflow_id=delivery.workflow_id,
+            round=delivery.round,
+            stage=delivery.stage,
+            kind=Delivery.Kind.APPROVAL,
         )
         .exclude(status__in=(Delivery.Status.FAILED, Delivery.Status.CANCELLED))
         .exists()
@@ -311,29 +324,38 @@ def _wait(delivery: Delivery, error: ChannelError) -> dt.timedelta:
     return max(planned, asked)
 
 
-def cancel_open(workflow_id: UUID) -> int:
-    """Nobody needs to be asked any more: cancel what has not gone out. Returns how many.
+def cancel_open(workflow_id: UUID, *, users: Collection[UUID] | None = None) -> int:
+    """Nobody (of `users`) needs to be asked any more: cancel what has not gone out, count it.
 
     The caller holds the lock of the workflow's stream. A message that is in flight at this moment
     keeps its claim, and its worker notes on the cancelled row whether it went out.
     """
     require_transaction()
-    return Delivery.objects.filter(OPEN, workflow_id=workflow_id, kind__in=ASKING).update(
-        status=Delivery.Status.CANCELLED, next_retry_at=None
-    )
+    rows = Delivery.objects.filter(OPEN, workflow_id=workflow_id, kind__in=ASKING)
+    if users is not None:
+        rows = rows.filter(user_id__in=users)
+    return rows.update(status=Delivery.Status.CANCELLED, next_retry_at=None)
 
 
-def conclude(workflow_id: UUID, *, outcome: str, now: dt.datetime) -> None:
-    """The question is settled: cancel what has not gone out, rewrite what has.
+def conclude(
+    workflow_id: UUID,
+    *,
+    outcome: str,
+    now: dt.datetime,
+    users: Collection[UUID] | None = None,
+) -> None:
+    """The question is settled (for `users`): cancel what has not gone out, rewrite what has.
 
     `outcome` is the sentence every copy shows from now on. The caller holds the stream's lock.
     What is in flight at this moment is rewritten as soon as it is known to be out.
     """
-    cancel_open(workflow_id)
+    cancel_open(workflow_id, users=users)
     updatable = [name for name, channel in CHANNELS.items() if channel.can_update]
     rows = Delivery.objects.filter(
         workflow_id=workflow_id, kind__in=ASKING, channel__in=updatable
     ).exclude(status=Delivery.Status.CANCELLED, claimed_at=None, sent_at=None)
+    if users is not None:
+        rows = rows.filter(user_id__in=users)
     rows.update(outcome=outcome[:ERROR_LIMIT], update_due_at=now, update_attempts=0)
     for row_id in rows.filter(update_due_at=now).values_list("pk", flat=True):
         wake(UPDATE, row_id)

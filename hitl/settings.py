@@ -67,6 +67,9 @@ if env.bool("BEHIND_TLS_PROXY", default=False):
 
 # --- Applications -------------------------------------------------------------------------------
 INSTALLED_APPS = [
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "hitl",
     "hitl.accounts",
     "events",
@@ -100,6 +103,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 ROOT_URLCONF = "hitl.urls"
 ASGI_APPLICATION = "hitl.asgi.application"
@@ -202,6 +206,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "workflows.tasks.sweep_timeouts",
         "schedule": dt.timedelta(seconds=1),
     },
+    "sweep steps": {
+        "task": "workflows.tasks.sweep_steps",
+        "schedule": dt.timedelta(seconds=1),
+    },
     "sweep executions": {
         "task": "workflows.tasks.sweep_executions",
         "schedule": dt.timedelta(seconds=5),
@@ -245,6 +253,24 @@ SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_HTTPONLY = False  # our own script reads it to post fragments
+
+# Second factors, through django-allauth. Its pages and its limits are not used: ours stand in
+# dashboard/, and hitl.accounts.tries counts in rows, which outlive the cache.
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_ADAPTER = "hitl.accounts.factors.Adapter"
+MFA_FORMS = {
+    "authenticate": "hitl.accounts.factor_forms.CodeForm",
+    "authenticate_webauthn": "hitl.accounts.factor_forms.PasskeyForm",
+}
+MFA_TOTP_ISSUER = f"hitl {_public_host}"
+MFA_TOTP_TOLERANCE = 1  # a clock half a minute off, or a code typed slowly (RFC 6238, section 5.2)
+ACCOUNT_RATE_LIMITS = False
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+# How long a second factor, once shown, is good for decisions that demand one.
+STEP_UP_MINUTES: int = env.int("STEP_UP_MINUTES", default=10)
 
 # --- Browser security ---------------------------------------------------------------------------
 SECURE_CONTENT_TYPE_NOSNIFF = True

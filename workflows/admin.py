@@ -302,7 +302,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
         workflow = self.get_object(request, object_id)
         if workflow is None:
             return gone(self, request, object_id)
-        initial = {"fingerprint": workflow.fingerprint}
+        initial = {"fingerprint": workflow.current_fingerprint}
         form = form_class(request.POST or None, initial=initial)
         if request.method == "POST" and form.is_valid():
             return self._decide(request, workflow)
@@ -361,7 +361,7 @@ def _shown(request: HttpRequest, workflow: Workflow) -> dict[str, Any]:
         "silence": known["silence"],
         "deceptive": known["deceptive"],
         "warning": known["hindrance"],
-        "tree": forms.tree(workflow.action_data),
+        "tree": forms.tree(workflow.current_data),
         "reason": visible(workflow.reason),
     }
 

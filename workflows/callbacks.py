@@ -133,7 +133,7 @@ def _page(
             "choice": _choice(request),
             "visitor": visitor,
             "may_decide": visitor.may_decide(workflow),
-            "hidden": [(NONCE, links.page_nonce(visitor, workflow.fingerprint))],
+            "hidden": [(NONCE, links.page_nonce(visitor, workflow.current_fingerprint))],
             "page": _page_url(visitor.delivery.pk, _choice(request)),
             "edit_url": f"?choice={Verdict.MODIFIED}",
         },
@@ -188,7 +188,7 @@ def _decide(request: HttpRequest, visitor: Visitor) -> None:
 def _confirm(request: HttpRequest, visitor: Visitor, workflow: Workflow) -> HttpResponse:
     """The edits as old and new, to be confirmed. Raises what the gate would raise."""
     _check_open(workflow, visitor.delivery)
-    if request.POST.get("fingerprint") != workflow.fingerprint:
+    if request.POST.get("fingerprint") != workflow.current_fingerprint:
         raise DigestMismatch
     hindrance = decision_form.hindrance(workflow, visitor.user)
     if hindrance:
@@ -199,9 +199,9 @@ def _confirm(request: HttpRequest, visitor: Visitor, workflow: Workflow) -> Http
         "workflow": workflow,
         "rows": review.rows,
         "comment": request.POST.get("comment", "").strip(),
-        "fingerprint": workflow.fingerprint,
+        "fingerprint": workflow.current_fingerprint,
         "carried": [(name, value) for name, value in carried if name != NONCE],
-        "nonce": links.page_nonce(visitor, workflow.fingerprint),
+        "nonce": links.page_nonce(visitor, workflow.current_fingerprint),
     }
     return render(request, "workflows/respond_confirm.html", context)
 

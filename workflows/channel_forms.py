@@ -25,7 +25,7 @@ def fields(workflow: Workflow) -> list[FormField]:
     """
     if workflow.ui_schema is None:
         raise InvalidInput("This request has no form, so its data cannot be edited.")
-    form = forms.build(workflow.ui_schema, workflow.action_data)
+    form = forms.build(workflow.ui_schema, workflow.current_data)
     return [_field(field) for field in form.fields()]
 
 
@@ -36,12 +36,12 @@ def read(workflow: Workflow, values: dict[str, list[str]]) -> Any:
     """
     if workflow.ui_schema is None:
         raise InvalidInput("This request has no form, so its data cannot be edited.")
-    form = forms.build(workflow.ui_schema, workflow.action_data)
+    form = forms.build(workflow.ui_schema, workflow.current_data)
     # A box that is not ticked sends nothing; on a page a hidden input says that it was there.
     flags = {field.name for field in form.fields() if field.widget == "checkbox"}
     posted = {name: ["", *sent] if name in flags else sent for name, sent in values.items()}
-    data = forms.parse(workflow.ui_schema, workflow.action_data, posted)
-    json_schema.check_edit(workflow.ui_schema, workflow.action_data, data)
+    data = forms.parse(workflow.ui_schema, workflow.current_data, posted)
+    json_schema.check_edit(workflow.ui_schema, workflow.current_data, data)
     return data
 
 

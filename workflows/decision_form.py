@@ -12,18 +12,21 @@ from django.http import QueryDict
 
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import User
+from hitl.lib.db import database_now
 from hitl.lib.errors import FieldError, HitlError, InvalidInput, NotFound
 from hitl.lib.text import has_deceptive, one_line
-from workflows import diff, forms, guests, json_schema, messages, policies, services
+from workflows import cases, deciding, diff, forms, guests, json_schema, messages, services
+from workflows.cases import CaseFile
 from workflows.models import Executor, TimeoutAction, Verdict, Workflow
-from workflows.policies import Vote
 
 HIGHLIGHTS = 4
 LABEL_LIMIT, VALUE_LIMIT = 40, 80
 COMMENT_LIMIT = 5000
 FIELDS = "/responseData"  # where errors of the form's fields point to, as on the API
 # What the page itself posts beside the fields of the form.
-OWN_FIELDS = frozenset({"csrfmiddlewaretoken", "decision", "fingerprint", "comment", "step"})
+OWN_FIELDS = frozenset(
+    {"csrfmiddlewaretoken", "decision", "fingerprint", "comment", "step", "stage", "behalf"}
+)
 
 
 @dataclass(frozen=True)
@@ -60,18 +63,21 @@ def context(
     errors = error.errors if error else []
     editing = editing and workflow.is_open and workflow.ui_schema is not None
     form = _form(workflow, post if editing else None, errors)
+    file = cases.load(workflow, now=database_now()) if user else None
     return {
         "workflow": workflow,
         "happening": happening(workflow),
         "form": form,
-        "tree": None if form else forms.tree(workflow.action_data),
-        "fingerprint": workflow.fingerprint,
-        "fingerprint_short": short(workflow.fingerprint),
+        "tree": None if form else forms.tree(workflow.current_data),
+        "fingerprint": workflow.current_fingerprint,
+        "fingerprint_short": short(workflow.current_fingerprint),
         "can_edit": form is not None and form.is_editable,
         "editing": editing,
         "silence": messages.SILENCE[TimeoutAction(workflow.timeout_action)],
         "deceptive": messages.is_deceptive(workflow),
-        "hindrance": hindrance(workflow, user) if user else "",
+        "hindrance": _hindrance(file, user) if file and user else "",
+        "file": file,
+        "step_up": _wants_second_factor(file) if file else False,
         "comment": post.get("comment", "") if post else "",
         "comment_error": next((e.message for e in errors if e.pointer == "/comment"), ""),
         "error": error,
@@ -89,7 +95,9 @@ def _form(
         if error.pointer.startswith(FIELDS)
     ]
     submitted = dict(post.lists()) if post is not None else None
-    return forms.build(workflow.ui_schema, workflow.action_data, errors=placed, submitted=submitted)
+    return forms.build(
+        workflow.ui_schema, workflow.current_data, errors=placed, submitted=submitted
+    )
 
 
 def short(fingerprint: str) -> str:
@@ -109,13 +117,18 @@ def happening(workflow: Workflow) -> Happening:
         return Happening(by, "hitl", host)
     if by == Executor.FUNCTION:
         return Happening(by, "hitl", str(config.get("function", "")))
-    data = workflow.action_data if isinstance(workflow.action_data, dict) else {}
+    data = workflow.current_data if isinstance(workflow.current_data, dict) else {}
     to = data.get("to", "")
     return Happening(by, "hitl", ", ".join(map(str, to)) if isinstance(to, list) else str(to))
 
 
 def hindrance(workflow: Workflow, user: User) -> str:
     """Why this person cannot decide now, for the page; the gate itself is `services.decide`."""
+    return _hindrance(cases.load(workflow, now=database_now()), user)
+
+
+def _hindrance(file: CaseFile, user: User) -> str:
+    workflow = file.workflow
     member = accounts.membership(workflow.team_id, user.pk)
     if member is None:
         reason = guests.hindrance(workflow, user.pk)
@@ -123,21 +136,12 @@ def hindrance(workflow: Workflow, user: User) -> str:
             return reason
     elif not member.may_decide:
         return f"Your role in {workflow.team.name} is {member.role}: you may look only."
-    if workflow.agent.owner_id == user.pk and not workflow.policy.get("allowOwner"):
-        return "You own the agent that asks, so somebody else has to decide."
-    votes = list(workflow.decisions.filter(round=workflow.round))
-    if any(vote.user_id == user.pk for vote in votes):
-        return "You have answered. More answers are needed before anything happens."
-    if not policies.leaves_for(workflow.policy, _stage(workflow, votes), str(user.pk)):
-        return "This request asks other people; you are not one of them."
-    return ""
+    return deciding.why_not(file, user) if workflow.is_open else ""
 
 
-def _stage(workflow: Workflow, rows: list[Any]) -> int:
-    votes = [
-        Vote(str(row.user_id), row.stage, row.verdict, frozenset(row.counts_for)) for row in rows
-    ]
-    return policies.current_stage(workflow.policy, votes) or 0
+def _wants_second_factor(file: CaseFile) -> bool:
+    stage = file.case.stage
+    return stage is not None and stage.wants_second_factor(file.workflow.risk)
 
 
 def submit(
@@ -169,6 +173,8 @@ def submit(
         response_data=edited,
         delivery_id=delivery_id,
         strength=strength,
+        stage=_stage(post),
+        behalf=_behalf(post),
     )
 
 
@@ -178,11 +184,11 @@ def review(workflow: Workflow, post: QueryDict) -> Review:
         raise InvalidInput("This request has no form, so its data cannot be edited.")
     _comment(post, Verdict.MODIFIED)
     try:
-        data = forms.parse(workflow.ui_schema, workflow.action_data, dict(post.lists()))
-        json_schema.check_edit(workflow.ui_schema, workflow.action_data, data)
+        data = forms.parse(workflow.ui_schema, workflow.current_data, dict(post.lists()))
+        json_schema.check_edit(workflow.ui_schema, workflow.current_data, data)
     except InvalidInput as error:
         raise _below_fields(error) from None
-    return Review(data, diff.rows(workflow.action_data, data, schema=workflow.ui_schema))
+    return Review(data, diff.rows(workflow.current_data, data, schema=workflow.ui_schema))
 
 
 def _below_fields(error: InvalidInput) -> InvalidInput:
@@ -203,6 +209,21 @@ def _get(workflow_id: UUID) -> Workflow:
     if workflow is None:
         raise NotFound("There is no such workflow.")
     return workflow
+
+
+def _stage(post: QueryDict) -> int | None:
+    """The stage the person was shown; pages of another release do not say."""
+    text = post.get("stage", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else None
+
+
+def _behalf(post: QueryDict) -> UUID | None:
+    text = post.get("behalf", "")
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        message = "Choose for whom you answer."
+        raise InvalidInput(message, [FieldError("/behalf", message)]) from None
 
 
 def _verdict(post: QueryDict) -> Verdict:
@@ -238,7 +259,7 @@ class Highlight:
 
 def highlights(workflow: Workflow) -> list[Highlight]:
     """The first few plain values of the data, labelled: what a row in a list says."""
-    data = workflow.action_data
+    data = workflow.current_data
     if not isinstance(data, dict):
         return []
     schema = workflow.ui_schema or {}
@@ -258,17 +279,3 @@ def _highlight(label: str, value: Any) -> Highlight:
         one_line(text, VALUE_LIMIT),
         has_deceptive(label) or has_deceptive(text),
     )
-
-
-def named(policy: dict[str, Any]) -> list[str]:
-    """Ids of the people the policy names, in order; empty where it asks by role."""
-    found: list[str] = []
-
-    def walk(need: dict[str, Any]) -> None:
-        found.extend(need.get("who", {}).get("users", ()))
-        for part in need.get("allOf") or need.get("anyOf") or ():
-            walk(part)
-
-    for stage in policy["stages"]:
-        walk(stage["need"])
-    return list(dict.fromkeys(found))

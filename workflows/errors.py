@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+from events.types import Source
 from hitl.lib.errors import Conflict, Forbidden
 from workflows.models import Status, Workflow
 
@@ -59,6 +60,29 @@ class NotYours(Forbidden):
     title = "You may not decide this request"
 
 
+class StageMoved(Conflict):
+    """The stage somebody wanted to answer in is closed; another is open."""
+
+    code = "stage-moved"
+    title = "The request has moved on"
+
+    def __init__(self, now: str) -> None:
+        super().__init__(f"It is now up to {now}: look at the request again before you answer.")
+
+
+class StepUpNeeded(Forbidden):
+    """The policy wants a second factor at this risk."""
+
+    code = "step-up-needed"
+    title = "Prove that it is you"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The policy asks for a second factor at this risk: open the request in the dashboard "
+            "and confirm with your authenticator or passkey."
+        )
+
+
 class NotExecutable(Conflict):
     """The execution report does not fit the state of the request."""
 
@@ -81,6 +105,8 @@ def verdict_sentence(workflow: Workflow) -> str:
     if not workflow.decision or workflow.responded_at is None:
         return "This request is waiting for a decision."
     verdict = workflow.get_decision_display()
+    if workflow.responded_via == Source.RULE:
+        return f"{verdict} by a rule at {_clock(workflow.responded_at)}: {workflow.feedback}"
     who = str(workflow.responded_by) if workflow.responded_by else "nobody (silence approves)"
     where = workflow.get_responded_via_display()
     return f"{verdict} by {who} in {where} at {_clock(workflow.responded_at)}."

@@ -23,10 +23,12 @@ from workflows.actions.base import ActionFailed, Job
 from workflows.errors import IllegalTransition, NotExecutable, NotYours
 from workflows.models import (
     ActionType,
+    Decision,
     ExecutionAttempt,
     Executor,
     Semantics,
     Status,
+    Verdict,
     Workflow,
 )
 from workflows.transitions import amend, lock, transition
@@ -78,9 +80,16 @@ def _is_intact(workflow: Workflow) -> bool:
     return (
         digest == workflow.approved_fingerprint
         and decision is not None
-        and decision.fingerprint == workflow.fingerprint
+        and _agreed(decision) in (digest, "")
         and canonical.fingerprint(workflow.action_data) == workflow.fingerprint
     )
+
+
+def _agreed(decision: Decision) -> str:
+    """The data a decision left; "" for edits from before it was kept with the decision."""
+    if decision.verdict == Verdict.MODIFIED:
+        return decision.result_fingerprint
+    return decision.fingerprint
 
 
 def _refuse_tampered(workflow: Workflow, now: dt.datetime) -> None:

@@ -171,6 +171,7 @@ def _decide(
         response_data=edited,
         delivery_id=delivery.pk,
         strength=channel.name,
+        stage=delivery.stage,
     )
     # The message that is rewritten tells the verdict; a vote among several rewrites nothing.
     is_shown = channel.can_update and not decided.workflow.is_open

@@ -10,6 +10,8 @@ class NewWorkflow:
 
     `timeout_seconds` and `expires_at` are alternatives; None means the action type's or the
     server's default. `approvers` are e-mail addresses; empty means any approver of the team.
+    `policy` names one of the team's policies; `requester` is the address of whoever the agent asks
+    for.
     """
 
     action_type: str
@@ -22,3 +24,5 @@ class NewWorkflow:
     expires_at: Any = None  # aware datetime
     timeout_action: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    policy: str = ""
+    requester: str = ""

@@ -120,5 +120,6 @@ def _decide(
         comment=reply.comment,
         delivery_id=delivery.pk,
         strength=STRENGTH,
+        stage=delivery.stage,
     )
     return Outcome(notice=told(decided))

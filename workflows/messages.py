@@ -37,12 +37,12 @@ class _Place(NamedTuple):
         return _Place((*self.names, name), (*self.titles, title))
 
 
-def approval(workflow: Workflow) -> Message:
-    """The message that asks for a decision."""
-    facts = list(_facts(workflow.action_data, workflow.ui_schema or {}, _Place()))
+def approval(workflow: Workflow, *, kind: str = "approval") -> Message:
+    """The message that asks for a decision on the data as it stands; kind `reminder`: again."""
+    facts = list(_facts(workflow.current_data, workflow.ui_schema or {}, _Place()))
     return Message(
-        kind="approval",
-        subject=_subject(workflow),
+        kind=kind,
+        subject=_subject(workflow, kind),
         title=one_line(workflow.name, SUBJECT_LIMIT),
         team=workflow.team.name,
         agent=one_line(workflow.agent.name, 80),
@@ -51,7 +51,7 @@ def approval(workflow: Workflow) -> Message:
         facts=facts[:FACTS],
         facts_left_out=max(0, len(facts) - FACTS),
         reason=_shorten(visible(workflow.reason), REASON_LIMIT, REASON_LINES),
-        fingerprint=workflow.fingerprint,
+        fingerprint=workflow.current_fingerprint,
         expires_at=workflow.expires_at.astimezone(dt.UTC).isoformat(),
         on_timeout=SILENCE[TimeoutAction(workflow.timeout_action)],
         url=absolute(reverse("workflow", args=[workflow.pk])),
@@ -66,7 +66,10 @@ def is_deceptive(workflow: Workflow) -> bool:
     """Whether some text a person is to judge by hides characters or imitates other letters."""
     texts = (workflow.name, workflow.reason, workflow.agent.name, workflow.action_type)
     return any(map(has_deceptive, texts)) or any(
-        map(has_deceptive, _texts([workflow.action_data, workflow.ui_schema]))
+        map(
+            has_deceptive,
+            _texts([workflow.action_data, workflow.proposed_data, workflow.ui_schema]),
+        )
     )
 
 
@@ -83,9 +86,10 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _subject(workflow: Workflow) -> str:
+def _subject(workflow: Workflow, kind: str) -> str:
     by = workflow.expires_at.astimezone(dt.UTC).strftime("%d %b %H:%M UTC")
-    return one_line(f"Approve by {by}: {workflow.name}", SUBJECT_LIMIT)
+    again = "Reminder: approve" if kind == "reminder" else "Approve"
+    return one_line(f"{again} by {by}: {workflow.name}", SUBJECT_LIMIT)
 
 
 def _choices(workflow: Workflow) -> list[Choice]:

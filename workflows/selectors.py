@@ -22,6 +22,15 @@ def timeouts_due(now: dt.datetime, *, limit: int) -> list[UUID]:
     )
 
 
+def steps_due(now: dt.datetime, *, limit: int) -> list[UUID]:
+    """Pending requests with a reminder or a step of an escalation due, longest overdue first."""
+    return list(
+        Workflow.objects.filter(status=Status.PENDING, next_step_at__lte=now)
+        .order_by("next_step_at")
+        .values_list("pk", flat=True)[:limit]
+    )
+
+
 def executions_due(now: dt.datetime, *, limit: int) -> list[UUID]:
     """Approved actions that the server should carry out now."""
     return list(

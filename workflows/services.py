@@ -1,73 +1,98 @@
 """The Workflow Manager: the use cases of a request's life up to the verdict.
 
-Every door (API, dashboard, admin, mail, commands) comes through `decide`: there is one gate.
+Every door (API, dashboard, admin, mail, commands) comes through `decide`: there is one gate. It
+stands in `deciding`; what time does is in `pace`.
 """
 
-from dataclasses import dataclass, replace
+import datetime as dt
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
-from deliveries import routing
 from deliveries import services as deliveries
-from deliveries.wakeups import SEND, wake
 from events import selectors as log
 from events import services as events
 from events.types import EventType, Source
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import Agent, User
 from hitl.lib import canonical
-from hitl.lib.actor import SYSTEM, Actor
+from hitl.lib.actor import Actor
 from hitl.lib.db import database_now
 from hitl.lib.errors import FieldError, Forbidden, InvalidInput
-from workflows import diff, guests, json_schema, messages, planning, policies, selectors
-from workflows.errors import (
-    AlreadyDecided,
-    DigestMismatch,
-    Expired,
-    NotYours,
-    verdict_sentence,
-)
+from workflows import asking, cases, planning, ruling, selectors
+from workflows.cases import CaseFile
+from workflows.deciding import Decided, approve, conclude, decide, withdraw
+from workflows.errors import AlreadyDecided, NotYours
 from workflows.inputs import NewWorkflow
-from workflows.models import (
-    Decision,
-    Executor,
-    Status,
-    TimeoutAction,
-    Verdict,
-    View,
-    Workflow,
-)
-from workflows.policies import Vote
+from workflows.models import Decision, Status, Verdict, View, Workflow
+from workflows.pace import time_out
+from workflows.planning import Plan
+from workflows.policies import shape
+from workflows.policies.rules import APPROVE
 from workflows.snapshot import snapshot
 from workflows.transitions import amend, lock, transition
-from workflows.wakeups import poke_execution
 
-NOBODY = (
-    "Nobody who is asked can be reached over the channels of this server: let one of them add an "
-    "address under “How to reach me”, name somebody else, or configure mail."
-)
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What came of a decision. `replayed`: the same person had given the same answer before."""
-
-    workflow: Workflow
-    decision: Decision
-    replayed: bool = False
+__all__ = [
+    "Decided",
+    "cancel",
+    "create",
+    "decide",
+    "mark_viewed",
+    "record_refusal",
+    "resend",
+    "time_out",
+    "withdraw",
+]
 
 
 @transaction.atomic
 def create(agent: Agent, new: NewWorkflow, *, source: str = Source.API) -> Workflow:
     """Store a request, its first event and its deliveries; the people are told after commit.
 
-    Raises InvalidInput for data, form, deadline or people that cannot be accepted.
+    Where a rule decides, nobody is asked. Raises InvalidInput for data, form, deadline, policy or
+    people that cannot be accepted.
     """
     now = database_now()
     plan = planning.make(agent, new, now=now)
-    workflow = Workflow.objects.create(
+    workflow = _new(agent, new, plan, now)
+    policy = shape.read(plan.policy)
+    for name, value in asking.opening(workflow, policy, 0, now=now).items():
+        setattr(workflow, name, value)
+    file = cases.load(workflow, now=now)
+    if file.case.stage and file.case.stage.index:  # the first stage does not apply
+        workflow.wave, first = 0, file.case.stage.index
+        for name, value in asking.opening(workflow, policy, first, now=now).items():
+            setattr(workflow, name, value)
+    if not plan.is_decided:
+        _check_somebody(file, new)
+    workflow.save(force_insert=True)
+    people = [] if plan.is_decided else asking.invitations(file)
+    events.begin(
+        EventType.WORKFLOW_CREATED,
+        workflow_id=workflow.pk,
+        team_id=workflow.team_id,
+        actor=agent.actor,
+        source=source,
+        data={
+            "fingerprint": workflow.fingerprint,
+            "approvers": [str(each.user) for each in people],
+            "policy": plan.policy.get("from"),
+            "rule": plan.ruling.why if plan.ruling.rule else None,
+        },
+        snapshot=snapshot(workflow),
+        now=now,
+    )
+    if plan.is_decided:
+        _apply_rule(workflow, plan, now=now)
+    else:
+        asking.ask(file, must_reach=True)
+    return workflow
+
+
+def _new(agent: Agent, new: NewWorkflow, plan: Plan, now: dt.datetime) -> Workflow:
+    return Workflow(
+        created_at=now,
         team=agent.team,
         agent=agent,
         name=new.name or f"{agent.name} wants to {new.action_type}",
@@ -79,220 +104,74 @@ def create(agent: Agent, new: NewWorkflow, *, source: str = Source.API) -> Workf
         risk=plan.risk,
         metadata=new.metadata,
         approver_emails=new.approvers,
+        requester_email=new.requester,
+        requester=plan.requester,
         policy=plan.policy,
         execution_plan=plan.execution,
         expires_at=plan.expires_at,
         timeout_action=plan.timeout_action,
         event_seq=1,
     )
-    events.begin(
-        EventType.WORKFLOW_CREATED,
-        workflow_id=workflow.pk,
-        team_id=workflow.team_id,
-        actor=agent.actor,
-        source=source,
-        data={"fingerprint": workflow.fingerprint, "approvers": [str(p) for p in plan.people]},
-        snapshot=snapshot(workflow),
-        now=now,
-    )
-    _ask(workflow, plan.people, now=now)
-    return workflow
 
 
-def _ask(workflow: Workflow, people: list[User], *, now: Any) -> None:
-    """Write to everybody who is asked. Raises InvalidInput where nobody can be reached."""
-    members = [person for person in people if str(person.pk) not in guests.addresses(workflow)]
-    to_members = routing.first_wave(members)
-    to_guests = guests.recipients(workflow, people)
-    if routing.anything_is_on() and not to_members and not to_guests:
-        raise InvalidInput(NOBODY, [FieldError("/approvers", NOBODY, "unreachable")])
-    message = messages.approval(workflow)
-    # The dashboard lets no guest in.
-    for recipients, says in ((to_members, message), (to_guests, replace(message, url=""))):
-        rows = deliveries.request(
-            recipients,
-            says,
-            workflow_id=workflow.pk,
-            team_id=workflow.team_id,
-            round=workflow.round,
-            now=now,
+def _check_somebody(file: CaseFile, new: NewWorkflow) -> None:
+    """Raise InvalidInput where nobody, or too few, could ever answer what is asked first."""
+    workflow, stage = file.workflow, file.case.stage
+    if stage is None or not file.case.is_stuck:
+        return
+    if "from" in workflow.policy:
+        message = (
+            f"The policy {file.policy.name!r} asks more people in {stage.name!r} than may decide "
+            "about this request: add people there, or name another policy."
         )
-        for row in rows:
-            wake(SEND, row.pk)
+        where, code = "/policy" if new.policy else "", "nobody"
+    elif new.approvers:
+        message = "None of the people named may decide: name an approver of the team."
+        where, code = "/approvers", "nobody"
+    else:
+        message = f"The team {workflow.team.name} has nobody who could approve: add an approver."
+        where, code = "/approvers", "nobody"
+    raise InvalidInput(message, [FieldError(where, message, code)])
 
 
-def _conclude(workflow: Workflow) -> None:
-    """Tell every copy of the question what became of it."""
-    deliveries.conclude(workflow.pk, outcome=verdict_sentence(workflow), now=workflow.updated_at)
-
-
-@transaction.atomic
-def decide(
-    workflow_id: UUID,
-    *,
-    user: User,
-    verdict: Verdict,
-    fingerprint: str,
-    source: str,
-    comment: str = "",
-    response_data: Any = None,
-    delivery_id: UUID | None = None,
-    strength: str = "session",
-) -> Decided:
-    """Record one person's answer: the only way to a verdict.
-
-    `fingerprint` is that of the data the person saw. `response_data` is the complete edited data
-    (verdict `modified`). Repeating the same answer returns the first one. Raises NotFound,
-    NotYours, AlreadyDecided, Expired, DigestMismatch or InvalidInput; then nothing has changed.
-    """
-    workflow = lock(workflow_id)
-    _check_standing(workflow, user, strength)
-    earlier = workflow.decisions.filter(round=workflow.round, user=user).first()
-    if workflow.status != Status.PENDING and earlier is None:
-        raise AlreadyDecided(workflow)
-    verdict, edits = _judge_edits(workflow, verdict, response_data)
-    if earlier and _is_same(earlier, verdict, fingerprint, edits):
-        return Decided(workflow, earlier, replayed=True)
-    if workflow.status != Status.PENDING:
-        raise AlreadyDecided(workflow)
-    now = database_now()
-    if workflow.is_late(now):
-        raise Expired(workflow)
-    votes = _votes(workflow)
-    stage = policies.current_stage(workflow.policy, votes) or 0
-    leaves = _check_may_decide(workflow, user, stage)
-    if fingerprint != workflow.fingerprint:
-        raise DigestMismatch
-    vote = Vote(str(user.pk), stage, verdict, frozenset(leaves))
-    outcome = policies.outcome(workflow.policy, [*votes, vote])
+def _apply_rule(workflow: Workflow, plan: Plan, *, now: dt.datetime) -> None:
+    """Decide without a person, as a rule says; always visible as such."""
+    said = plan.ruling
+    verdict = Verdict.APPROVED if said.outcome == APPROVE else Verdict.REJECTED
+    name = said.rule.name if said.rule else ""
     decision = Decision.objects.create(
         workflow=workflow,
         round=workflow.round,
-        stage=stage,
-        counts_for=leaves,
-        user=user,
+        stage=workflow.stage,
+        user=None,
         verdict=verdict,
-        channel=source,
-        comment=comment,
-        edits=edits,
-        fingerprint=fingerprint,
-        is_effective=outcome is not None,
-        strength=strength,
-        delivery_id=delivery_id,
+        channel=Source.RULE,
+        comment=said.why,
+        fingerprint=workflow.fingerprint,
+        is_effective=True,
+        seq=workflow.event_seq + 1,
         decided_at=now,
     )
-    _apply(workflow, decision, outcome, response_data=response_data)
-    return Decided(workflow, decision)
-
-
-def _check_standing(workflow: Workflow, user: User, strength: str) -> None:
-    """A stranger to the team learns nothing, not even that the request exists."""
-    member = accounts.membership(workflow.team_id, user.pk)
-    if member is None:
-        hindrance = guests.hindrance(workflow, user.pk)
-        if hindrance or strength not in (guests.BY_LINK, guests.BY_REPLY):
-            raise NotYours(hindrance or "Guests decide by the link in their mail alone.")
-    elif not member.may_decide:
-        raise NotYours(f"Your role in {workflow.team.name} is {member.role}: you may look only.")
-
-
-def _check_may_decide(workflow: Workflow, user: User, stage: int) -> list[str]:
-    """The places in the policy this person answers for. Raises NotYours where there are none."""
-    if workflow.agent.owner_id == user.pk and not workflow.policy.get("allowOwner"):
-        raise NotYours("You own the agent that asks, so somebody else has to decide.")
-    leaves = policies.leaves_for(workflow.policy, stage, str(user.pk))
-    if not leaves:
-        raise NotYours("This request asks other people; you are not one of them.")
-    return leaves
-
-
-def _judge_edits(
-    workflow: Workflow, verdict: Verdict, response_data: Any
-) -> tuple[Verdict, list[dict[str, Any]] | None]:
-    """Validate edits and turn "modified" without a difference into a plain approval."""
-    if verdict != Verdict.MODIFIED:
-        return verdict, None
-    if workflow.ui_schema is None:
-        message = "This request has no form, so its data cannot be edited: approve or reject it."
-        raise InvalidInput(message, [FieldError("/responseData", message)])
-    if response_data is None:
-        message = "Send the complete edited data with the decision `modified`."
-        raise InvalidInput(message, [FieldError("/responseData", message)])
-    json_schema.check_edit(
-        workflow.ui_schema, workflow.action_data, response_data, root="/responseData"
-    )
-    edits = diff.patch(workflow.action_data, response_data)
-    return (Verdict.MODIFIED, edits) if edits else (Verdict.APPROVED, None)
-
-
-def _is_same(
-    earlier: Decision, verdict: Verdict, fingerprint: str, edits: list[dict[str, Any]] | None
-) -> bool:
-    return (
-        earlier.verdict == verdict
-        and earlier.fingerprint == fingerprint
-        and (earlier.edits or None) == edits
-    )
-
-
-def _votes(workflow: Workflow) -> list[Vote]:
-    return [
-        Vote(str(row.user_id), row.stage, row.verdict, frozenset(row.counts_for))
-        for row in workflow.decisions.filter(round=workflow.round)
-    ]
-
-
-def _apply(
-    workflow: Workflow, decision: Decision, outcome: Verdict | None, *, response_data: Any
-) -> None:
-    """Write what the answer does: a vote on the record, or the verdict with all that follows."""
-    actor = decision.user.actor if decision.user else SYSTEM
-    source = decision.channel
-    data = {
-        "decision": str(decision.verdict),
-        "decisionId": str(decision.pk),
-        "comment": decision.comment,
-        "fingerprint": decision.fingerprint,
-        "edits": decision.edits,
-        "strength": decision.strength,
-    }
-    if outcome is None:
-        amend(
-            workflow, EventType.HUMAN_RESPONDED, actor=actor, source=source, data=data,
-            now=decision.decided_at,
-        )  # fmt: skip
-        return
+    common: dict[str, Any] = {
+        "actor": Actor("system", "", f"the rule “{name}”"), "source": Source.RULE, "now": now,
+        "data": {
+            "decision": str(verdict), "decisionId": str(decision.pk), "rule": name,
+            "why": said.why, "fingerprint": workflow.fingerprint,
+        },
+    }  # fmt: skip
     answer: dict[str, Any] = {
-        "decision": outcome,
-        "feedback": decision.comment,
-        "responded_at": decision.decided_at,
-        "responded_by": decision.user,
-        "responded_via": source,
+        "decision": verdict,
+        "feedback": said.why,
+        "responded_at": now,
+        "responded_via": Source.RULE,
+        "next_step_at": None,
     }
-    if outcome == Verdict.REJECTED:
-        transition(
-            workflow, Status.REJECTED, EventType.HUMAN_RESPONDED, actor=actor, source=source,
-            data=data, now=decision.decided_at, **answer,
-        )  # fmt: skip
-        amend(workflow, EventType.WORKFLOW_REJECTED, actor=actor, source=source, data=data)
+    ruling.note_use(workflow, said, now=now)
+    if verdict == Verdict.APPROVED:
+        approve(workflow, why=EventType.RULE_APPLIED, **common, **answer)
     else:
-        if outcome == Verdict.MODIFIED:
-            answer["response_data"] = response_data
-            answer["response_fingerprint"] = canonical.fingerprint(response_data)
-            data["responseFingerprint"] = answer["response_fingerprint"]
-        _approve(workflow, actor=actor, source=source, data=data, now=decision.decided_at, **answer)
-    _conclude(workflow)
-
-
-def _approve(
-    workflow: Workflow, *, why: EventType = EventType.HUMAN_RESPONDED, **rest: Any
-) -> None:
-    """APPROVED, with the obligation to execute where the server carries out."""
-    by_agent = workflow.execution_plan["by"] == Executor.AGENT
-    due = None if by_agent else rest["now"]
-    transition(workflow, Status.APPROVED, why, execution_due_at=due, **rest)
-    if not by_agent:
-        poke_execution(workflow.pk)
+        transition(workflow, Status.REJECTED, EventType.RULE_APPLIED, **common, **answer)
+        amend(workflow, EventType.WORKFLOW_REJECTED, **common)
 
 
 @transaction.atomic
@@ -316,7 +195,7 @@ def mark_viewed(workflow_id: UUID, *, user: User, source: str, certain: bool = T
             EventType.HUMAN_VIEWED,
             actor=user.actor,
             source=source,
-            data={"certain": certain, "fingerprint": workflow.fingerprint},
+            data={"certain": certain, "fingerprint": workflow.current_fingerprint},
         )
     return first
 
@@ -341,57 +220,10 @@ def cancel(workflow_id: UUID, *, agent: Agent, reason: str = "") -> Workflow:
         actor=agent.actor,
         source=Source.API,
         data={"reason": reason, "fingerprint": workflow.fingerprint},
+        next_step_at=None,
     )
-    _conclude(workflow)
+    conclude(workflow)
     return workflow
-
-
-@transaction.atomic
-def time_out(workflow_id: UUID) -> bool:
-    """Let the deadline take effect if it has passed and nobody decided; True when it did.
-
-    Judged by the database's clock under the lock: never early, and never after a verdict.
-    """
-    workflow = lock(workflow_id)
-    now = database_now()
-    if workflow.status != Status.PENDING or workflow.held_at or workflow.expires_at > now:
-        return False
-    data = {"timeoutAction": workflow.timeout_action, "fingerprint": workflow.fingerprint}
-    common: dict[str, Any] = {
-        "actor": SYSTEM, "source": Source.TIMEOUT_JOB, "data": data, "now": now
-    }  # fmt: skip
-    if workflow.timeout_action == TimeoutAction.HOLD:
-        amend(workflow, EventType.WORKFLOW_HELD, held_at=now, **common)
-    elif workflow.timeout_action == TimeoutAction.APPROVE:
-        _approve_by_silence(workflow, **common)
-        _conclude(workflow)
-    else:
-        transition(workflow, Status.TIMEOUT, EventType.WORKFLOW_TIMEOUT, **common)
-        _conclude(workflow)
-    return True
-
-
-def _approve_by_silence(workflow: Workflow, *, now: Any, **common: Any) -> None:
-    Decision.objects.create(
-        workflow=workflow,
-        round=workflow.round,
-        user=None,
-        verdict=Verdict.APPROVED,
-        channel=Source.TIMEOUT_JOB,
-        comment="Nobody answered in time, and silence approves this low-risk action type.",
-        fingerprint=workflow.fingerprint,
-        is_effective=True,
-        decided_at=now,
-    )
-    _approve(
-        workflow,
-        why=EventType.WORKFLOW_TIMEOUT,
-        now=now,
-        decision=Verdict.APPROVED,
-        responded_at=now,
-        responded_via=Source.TIMEOUT_JOB,
-        **common,
-    )
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from hitl.lib.db import database_now
 from hitl.lib.sweeps import each
-from workflows import executions, selectors, services
+from workflows import executions, pace, selectors, services
 from workflows.models import IdempotencyKey, Status
 
 BATCH = 500
@@ -24,6 +24,12 @@ def execute_workflow(workflow_id: str) -> None:
 def sweep_timeouts() -> None:
     """Let every passed deadline take effect."""
     each(selectors.timeouts_due(database_now(), limit=BATCH), services.time_out)
+
+
+@shared_task
+def sweep_steps() -> None:
+    """Send every reminder and take every step of an escalation that is due."""
+    each(selectors.steps_due(database_now(), limit=BATCH), pace.take_steps)
 
 
 @shared_task

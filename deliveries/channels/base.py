@@ -63,6 +63,9 @@ class Message:
     outcome: str = ""
     deceptive: bool = False  # some text hides characters or mixes look-alike alphabets
     login_needed: bool = False  # the team wants more than a personal link at this risk
+    progress: str = ""  # how far it is, like "1 of 2, waiting for Finance."
+    notice: str = ""  # what has happened to it, like an edit by somebody who was asked before
+    on_behalf: str = ""  # whom the receiver stands in for
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as it is stored with the delivery."""

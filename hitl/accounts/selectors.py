@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
-from hitl.accounts.models import ContactPoint, Membership, Role, Team, User
+from hitl.accounts.models import Absence, ContactPoint, Membership, Role, Team, User
 
+LONGEST_CHAIN = 5  # as far as policies follow delegates of delegates
 DECIDING_ROLES = (Role.APPROVER, Role.MANAGER)
 
 
@@ -45,6 +47,19 @@ def approvers_by_email(team_id: UUID, emails: Iterable[str]) -> dict[str, User]:
     ).select_related("user"):
         found.setdefault(point.address.lower(), point.user)
     return {email: user for email, user in found.items() if email in wanted}
+
+
+def stood_in_for(user_id: UUID) -> list[UUID]:
+    """Those who are away now and have named this person; delegates of delegates included."""
+    now = timezone.now()
+    current = Absence.objects.filter(Q(end=None) | Q(end__gt=now), start__lte=now)
+    pairs = current.exclude(delegate=None).values_list("user_id", "delegate_id")
+    found: list[UUID] = []
+    wanted = {user_id}
+    for _ in range(LONGEST_CHAIN):
+        wanted = {user for user, delegate in pairs if delegate in wanted} - {user_id, *found}
+        found += sorted(wanted)
+    return found
 
 
 def by_address(email: str) -> User | None:

@@ -170,7 +170,7 @@ def test_the_inbox_takes_few_queries(
     for number in range(20):
         make_workflow(agent, name=f"n{number}", approvers=[approver.email, colleague.email])
     client = logged_in(approver)
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(14):
         client.get("/")
 
 

@@ -139,13 +139,6 @@ def test_highlights_are_plain_values_in_one_line(
     assert labels(make_workflow(agent, action_data=data, ui_schema=None)) == expected
 
 
-def test_people_named_by_a_policy_are_found_however_deep() -> None:
-    leaf = {"who": {"users": ["a", "b"]}, "count": 1}
-    need = {"allOf": [leaf, {"anyOf": [{"who": {"team": "approvers"}, "count": 1}, leaf]}]}
-    policy = {"stages": [{"need": need}, {"need": {"who": {"users": ["c"]}, "count": 1}}]}
-    assert decision_form.named(policy) == ["a", "b", "c"]
-
-
 @pytest.mark.parametrize(
     ("executor", "config", "target"),
     [

@@ -66,6 +66,16 @@ PROBLEMS: dict[str, Kind] = {
         "The data has changed since it was shown",
         "The fingerprint you sent is not the one of the stored data: load the request again.",
     ),
+    "stage-moved": Kind(
+        409,
+        "The request has moved on",
+        "It is now up to the CFO: look at the request again before you answer.",
+    ),
+    "step-up-needed": Kind(
+        403,
+        "Prove that it is you",
+        "The policy asks for a second factor at this risk: open the request in the dashboard.",
+    ),
     "request-in-progress": Kind(
         409,
         "The same request is still being worked on",

@@ -91,13 +91,29 @@ class NewWorkflowSerializer(Strict):
     timeoutAction = Choice(
         choices=TimeoutAction.choices, required=False, help_text="What silence means."
     )
+    policy = Text(
+        required=False,
+        max_length=100,
+        help_text="Name of one of the team's policies. Rules of the team come first. Not together "
+        "with people.",
+    )
+    requester = Email(
+        required=False,
+        max_length=254,
+        help_text="On whose behalf the agent asks: that person does not approve it.",
+    )
     metadata = Object(
         required=False,
         max_bytes=METADATA_BYTES,
         help_text="Yours; given back as it is and not shown as part of the action. Up to 16 KiB.",
     )
 
-    ALTERNATIVES = (("approverEmail", "approvers"), ("timeoutSeconds", "expiresAt"))
+    ALTERNATIVES = (
+        ("approverEmail", "approvers"),
+        ("timeoutSeconds", "expiresAt"),
+        ("policy", "approverEmail"),
+        ("policy", "approvers"),
+    )
 
     @property
     def new_workflow(self) -> NewWorkflow:
@@ -115,6 +131,8 @@ class NewWorkflowSerializer(Strict):
             expires_at=sent.get("expiresAt"),
             timeout_action=sent.get("timeoutAction"),
             metadata=sent.get("metadata", {}),
+            policy=sent.get("policy", ""),
+            requester=sent.get("requester", ""),
         )
 
     def as_sent(self, error: InvalidInput) -> InvalidInput:
@@ -143,6 +161,16 @@ class DecideSerializer(Strict):
         required=False,
         help_text="With `modified`: the complete edited data, valid against `uiSchema`.",
     )
+    stage = Whole(
+        required=False,
+        min_value=0,
+        max_value=9,
+        help_text="The `stage.index` the person answers in. Without it, an answer that says the "
+        "same as an earlier one of theirs is that one.",
+    )
+    onBehalfOf = serializers.UUIDField(
+        required=False, help_text="For whom, where the person stands in for several."
+    )
     feedback = Text(required=False, allow_blank=True, max_length=COMMENT_CHARACTERS)
     comment = Text(
         required=False,
@@ -170,6 +198,8 @@ class DecideSerializer(Strict):
             "fingerprint": sent["fingerprint"],
             "response_data": sent.get("responseData"),
             "comment": sent.get("feedback", sent.get("comment", "")),
+            "stage": sent.get("stage"),
+            "behalf": sent.get("onBehalfOf"),
         }
 
 
@@ -232,6 +262,14 @@ class ExecutionSerializer(serializers.Serializer[Workflow]):
     )
 
 
+class StageSerializer(serializers.Serializer[Mapping[str, Any]]):
+    """A stage of the frozen policy."""
+
+    index = serializers.IntegerField(help_text="0 is the first.")
+    name = serializers.CharField()
+    of = serializers.IntegerField(help_text="How many stages the policy has.")
+
+
 class WorkflowSerializer(serializers.Serializer[Workflow]):
     """One request and its life."""
 
@@ -258,6 +296,18 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
     policy = Object(help_text="Who must agree, frozen at creation.")
     expiresAt = serializers.DateTimeField(source="expires_at")
     timeoutAction = serializers.ChoiceField(source="timeout_action", choices=TimeoutAction.choices)
+    requester = serializers.EmailField(
+        source="requester_email", help_text="On whose behalf the agent asks; empty: nobody's."
+    )
+    stage = serializers.SerializerMethodField(help_text="The stage that is open, or was last.")
+    proposedData = Anything(
+        source="proposed_data",
+        help_text="An edit that is on the table while others still have to agree; else null.",
+    )
+    currentFingerprint = serializers.CharField(
+        source="current_fingerprint",
+        help_text="SHA-256 of what an answer is about now: of `proposedData`, else `actionData`.",
+    )
     decision = serializers.SerializerMethodField()
     responseData = Anything(
         source="response_data", help_text="The edited data, where `modified`; else null."
@@ -280,6 +330,15 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
     def get_approverEmail(self, workflow: Workflow) -> str | None:
         named: list[str] = workflow.approver_emails
         return named[0] if len(named) == 1 else None
+
+    @extend_schema_field(StageSerializer)
+    def get_stage(self, workflow: Workflow) -> dict[str, Any]:
+        stages = workflow.policy["stages"]
+        return {
+            "index": workflow.stage,
+            "name": stages[workflow.stage]["name"],
+            "of": len(stages),
+        }
 
     @extend_schema_field(serializers.ChoiceField(choices=Verdict.choices, allow_null=True))
     def get_decision(self, workflow: Workflow) -> str | None:

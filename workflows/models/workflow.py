@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from deliveries.channels import channel_choices
 from events.types import Source
@@ -144,8 +145,10 @@ class Workflow(Identified):
 
     `action_data` is kept as canonical JSON text whose SHA-256 is `fingerprint`. `policy` and
     `execution_plan` are frozen at creation, so later edits elsewhere change nothing here.
+    `created_at` is the database's time: what conditions on the time of day are judged by.
     """
 
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
     team = models.ForeignKey(Team, models.PROTECT, related_name="workflows")
     agent = models.ForeignKey(Agent, models.PROTECT, related_name="workflows")
     name = models.CharField(max_length=200)
@@ -178,6 +181,9 @@ class Workflow(Identified):
     next_step_at = models.DateTimeField(null=True)
     wave = models.PositiveSmallIntegerField(
         default=0, help_text="How often people have been asked in this round."
+    )
+    asks = models.TextField(
+        blank=True, help_text="Whom the open stage asks, as words the inbox looks for."
     )
     proposed_data = CanonicalJSONField(null=True)
     proposed_fingerprint = models.CharField(max_length=71, blank=True)

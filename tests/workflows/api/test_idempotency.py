@@ -110,7 +110,7 @@ class TestRepeating:
 
     def test_a_crash_stores_nothing(self, bot: Caller, monkeypatch: Any) -> None:
         with monkeypatch.context() as broken:
-            broken.setattr("workflows.services.messages.approval", lambda _: 1 / 0)
+            broken.setattr("workflows.asking.messages.approval", lambda *_, **__: 1 / 0)
             assert post(bot).status_code == 500
         assert not Workflow.objects.exists()
         assert not IdempotencyKey.objects.exists()
