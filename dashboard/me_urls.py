@@ -2,13 +2,19 @@
 
 from django.urls import path
 
-from dashboard import me
+from dashboard import me, security
 
 urlpatterns = [
     path("", me.page, name="me"),
     path("add/<slug:kind>/", me.add, name="me-add"),
     path("start/<slug:kind>/", me.start, name="me-start"),
     path("confirm/<str:token>/", me.confirm, name="me-confirm"),
+    path("security/", security.page, name="security"),
+    path("security/app/", security.totp, name="security-totp"),
+    path("security/passkey/", security.passkey, name="security-passkey"),
+    path("security/codes/", security.codes, name="security-codes"),
+    path("security/go-on/", security.go_on, name="security-go-on"),
+    path("security/<int:factor_id>/remove/", security.remove, name="security-remove"),
     path("<int:point_id>/again/", me.again, name="me-again"),
     path("<int:point_id>/code/", me.code, name="me-code"),
     path("<int:point_id>/use/", me.use, name="me-use"),

@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth
 from django.urls import include, path, reverse_lazy
 
-from dashboard import views
+from dashboard import login, stepup, views
 
 urlpatterns = [
     path("", views.inbox, name="inbox"),
@@ -25,13 +25,10 @@ urlpatterns = [
     ),
     path("me/", include("dashboard.me_urls")),
     path("sandbox/", include("dashboard.sandbox_urls")),
-    path(
-        "login/",
-        auth.LoginView.as_view(
-            template_name="registration/login.html", redirect_authenticated_user=True
-        ),
-        name="login",
-    ),
+    path("login/", login.login, name="login"),
+    path("login/", login.login, name="account_login"),  # allauth's name for it
+    path("login/second-factor/", login.second_factor, name="mfa_authenticate"),
+    path("stepup/", stepup.page, name="stepup"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path(
         "password/",

@@ -5,6 +5,8 @@ Their own registrations are imported first, so that ours replace them whatever t
 
 from typing import Any
 
+from allauth.account.admin import EmailAddress
+from allauth.mfa.admin import Authenticator
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import admin as auth_admin
@@ -23,6 +25,8 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from hitl.admin_tools import NOTHING, Admin, ReadOnlyAdmin
 
+# allauth's table of addresses is not used, and who may see a factor's row could copy it.
+admin.site.unregister([EmailAddress, Authenticator])
 admin.site.unregister(
     [Group, PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule]
 )

@@ -15,7 +15,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm
 
-from hitl.accounts import contacts, kinds, services
+from hitl.accounts import contacts, factors, kinds, services
 from hitl.accounts.forms import ContactPointForm, NewKeyForm, NewUserForm, UserForm
 from hitl.accounts.models import Agent, ApiKey, ContactPoint, Membership, Team, User
 from hitl.admin_tools import (
@@ -68,6 +68,7 @@ class UserAdmin(DjangoUserAdmin, Admin):  # type: ignore[type-arg]  # generic in
     readonly_fields = ("id", "last_login", "date_joined")
     filter_horizontal = ()
     autocomplete_fields = ("groups",)
+    actions = ("reset_second_factors",)
     inlines = (MembershipInline, ContactPointInline)
     fieldsets = (
         (None, {"fields": ("email", "name", "password", "is_active")}),
@@ -84,6 +85,17 @@ class UserAdmin(DjangoUserAdmin, Admin):  # type: ignore[type-arg]  # generic in
     @display(description="Teams")
     def team_names(self, user: User) -> str:
         return ", ".join(str(team) for team in user.teams.all())
+
+    @admin.action(description="Take their second factors away", permissions=["change"])
+    def reset_second_factors(self, request: HttpRequest, people: QuerySet[User]) -> None:
+        """For who lost phone and recovery codes: the password alone is then enough."""
+        chosen = list(people)
+        if not all(_may_touch(request, user) for user in chosen):
+            raise PermissionDenied
+        for user in chosen:
+            if factors.reset(user):
+                self.log_change(request, user, "Took all second factors away.")
+        self.message_user(request, "They log in with the password alone.", messages.SUCCESS)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         own = tuple(super().get_readonly_fields(request, obj))

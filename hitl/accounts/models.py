@@ -288,3 +288,18 @@ class ApiKey(Identified):
     def is_usable(self) -> bool:
         expired = self.expires_at is not None and self.expires_at <= timezone.now()
         return self.revoked_at is None and not expired and self.agent.is_active
+
+
+class Tries(models.Model):
+    """Wrong guesses at a password or a code; see `tries`. The key is a hash: whose, and at what."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    count = models.PositiveIntegerField(default=0)
+    last_at = models.DateTimeField(db_index=True)
+    blocked_until = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "tries"
+
+    def __str__(self) -> str:
+        return f"{self.count} tries, {self.key[:8]}…"

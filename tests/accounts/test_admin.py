@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
+from hitl.accounts import factors
 from hitl.accounts.authentication import find_key
 from hitl.accounts.models import Agent, ApiKey, Membership, Team, User
 from hitl.accounts.services import issue_key
@@ -77,9 +78,27 @@ def test_every_record_can_be_found() -> None:
     models = {
         model._meta.label_lower for app in ours for model in apps.get_app_config(app).get_models()
     }
-    # Digests of what opens links, and nothing else: there is nothing in them to be read.
-    secret = {"deliveries.deliverytoken", "deliveries.replycode"}
+    # Digests, of what opens links and of who guessed: there is nothing in them to be read.
+    secret = {"deliveries.deliverytoken", "deliveries.replycode", "accounts.tries"}
     assert models - secret <= set(MODELS)
+
+
+def test_second_factors_are_not_shown() -> None:
+    assert not [label for label in MODELS if label.startswith(("mfa.", "account."))]
+
+
+def test_second_factors_are_taken_away_for_who_lost_them(
+    operator: Client, helper: Client, approver: User
+) -> None:
+    root = User.objects.get(email="root@example.com")
+    for user in (approver, root):
+        factors.add_totp(user, "ABCDEFGHIJKLMNOP", "")
+    pressed = {"action": "reset_second_factors", "_selected_action": [approver.pk]}
+    helper.post(_page("accounts.user", "changelist"), pressed)
+    assert not factors.has_second_factor(approver)
+    pressed["_selected_action"] = [root.pk]
+    assert helper.post(_page("accounts.user", "changelist"), pressed).status_code == 403
+    assert factors.has_second_factor(root)
 
 
 @pytest.mark.parametrize("label", MODELS)

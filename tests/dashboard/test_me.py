@@ -141,7 +141,7 @@ def test_login_address_is_written_to_where_there_is_no_other_mail(
 @pytest.mark.parametrize("pattern", me_urls.urlpatterns, ids=lambda each: each.name)
 def test_nobody_gets_in_without_logging_in(pattern: Any) -> None:
     keys = pattern.pattern.converters
-    path = reverse(pattern.name, args=[1 if key == "point_id" else "x" for key in keys])
+    path = reverse(pattern.name, args=[1 if key.endswith("_id") else "x" for key in keys])
     for answer in (Client().get(path), Client().post(path)):
         assert answer.status_code == 302
         assert answer["Location"].startswith("/login/")

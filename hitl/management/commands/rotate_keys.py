@@ -6,6 +6,7 @@ from django.core.management import CommandError
 from django.db import transaction
 
 from events.models import WebhookSecret
+from hitl.accounts import factors
 from hitl.lib.sealing import Unreadable, reseal
 from hitl.management.base import HitlCommand
 
@@ -31,4 +32,4 @@ def _rotate() -> int:
     for row in rows:
         row.sealed = reseal(row.sealed)
     WebhookSecret.objects.bulk_update(rows, ["sealed"])
-    return len(rows)
+    return len(rows) + factors.reseal_all()
