@@ -71,7 +71,7 @@ class SecondFactor(AuthenticateView):  # type: ignore[misc]  # published without
         mine = factors.of(user)
         return context | {
             "who": user,
-            "mine": mine,
+            "owned": mine,
             "passkey": options(context["js_data"]["request_options"]) if mine.passkeys else "",
             "code_form": context["form"],
             "passkey_form": context["webauthn_form"],

@@ -30,7 +30,7 @@ def page(request: HttpRequest) -> HttpResponse:
     """What one has."""
     user = _user(request)
     context = {
-        "mine": factors.of(user),
+        "owned": factors.of(user),
         "demanded": AFTER in request.session and not factors.has_second_factor(user),
         "passkey_host": factors.passkey_host(),
     }

@@ -78,7 +78,7 @@ def _form(request: HttpRequest, user: User) -> Any:
 def _asked(request: HttpRequest, user: User, form: forms.Form | None) -> HttpResponse:
     mine = factors.of(user)
     context = {
-        "mine": mine,
+        "owned": mine,
         "next": safe_next(request),
         "code_form": form if isinstance(form, StepUpCodeForm) else StepUpCodeForm(user=user),
         "passkey_form": form if isinstance(form, StepUpPasskeyForm) else None,
