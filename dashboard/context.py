@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from dashboard import selectors
+from dashboard.team_area import managed_teams
 from hitl.accounts.models import User
 from workflows.templatetags.presentation import initials
 
@@ -20,6 +21,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "nav": {
             "waiting": SimpleLazyObject(lambda: _waiting(user)),
             "initials": initials(str(user)),
+            "manages": SimpleLazyObject(lambda: bool(managed_teams(user))),
             "sandbox": "/sandbox/" if settings.SANDBOX and user.is_staff else "",
             "docs": "/api/docs/",
         }

@@ -6,6 +6,7 @@ nothing the second time.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -18,6 +19,15 @@ from workflows.policies import yaml_io
 from workflows.policy_cast import Cast
 
 NEW, CHANGED, SAME, ARCHIVED, BACK = "new", "changed", "same", "archived", "back in use"
+# Of policies, stages, steps, rules and budgets alike.
+_ORDER = (
+    "format", "name", "timeoutSeconds", "allowOwner", "allowRequester", "allowTwice",
+    "differentPeople", "calendar", "stages", "need", "when", "then", "policy", "because", "until",
+    "budget", "enabled", "onReject", "minPeople", "allowEdit", "channels", "reminders", "after",
+    "to", "escalation", "stepUp", "timeoutAction", "extendMax", "count", "mode", "repeat", "every",
+    "per", "of", "sum", "zone", "quiet", "work", "monday", "tuesday", "wednesday", "thursday",
+    "friday", "saturday", "sunday", "holidays",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,8 +55,18 @@ def export(team: Team) -> str:
 def write(
     policies: Iterable[dict[str, object]], rules: Iterable[dict[str, object]] = (), *, cast: Cast
 ) -> str:
-    """The file for policies and rules in normal form."""
-    return yaml_io.dumps(list(policies), list(rules), person=cast.address)
+    """The file for policies and rules in normal form, its keys in the order people expect."""
+    return yaml_io.dumps(_ordered(list(policies)), _ordered(list(rules)), person=cast.address)
+
+
+def _ordered(value: Any) -> Any:
+    """What is stored has its keys by the alphabet."""
+    if isinstance(value, list):
+        return [_ordered(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    keys = sorted(value, key=lambda key: (_ORDER.index(key) if key in _ORDER else len(_ORDER), key))
+    return {key: _ordered(value[key]) for key in keys}
 
 
 def read(text: str, *, cast: Cast) -> yaml_io.Document:

@@ -21,7 +21,7 @@ def _then(rule: Mapping[str, Any]) -> str:
         return f"it is approved without asking anybody: {_bounds(rule)}"
     if "policy" in rule:
         return f"people are asked by the policy {rule['policy']}"
-    return "people are asked, whatever another rule would approve"
+    return "people are asked"
 
 
 def _bounds(rule: Mapping[str, Any]) -> str:

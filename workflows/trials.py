@@ -54,10 +54,12 @@ class Trial:
         """`3 of the last 200 requests would have gone another way.`"""
         if not self.tried:
             return "There are no requests yet that it could be tried on."
-        which = "request" if self.tried == 1 else f"{self.tried} requests"
+        way = "another way" if self.changes else "the same way"
+        if self.tried == 1:
+            return f"The last request would have gone {way}."
         if not self.changes:
-            return f"The last {which} would have gone the same way."
-        return f"{len(self.changes)} of the last {which} would have gone another way."
+            return f"The last {self.tried} requests would have gone {way}."
+        return f"{len(self.changes)} of the last {self.tried} requests would have gone {way}."
 
 
 # --- Policies ------------------------------------------------------------------------------------
