@@ -11,11 +11,12 @@ from dashboard import timeline
 from deliveries import selectors as deliveries
 from deliveries.models import Delivery
 from events import selectors as events
+from events.types import Source
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import User
 from workflows import decision_form, diff, forms, guests
 from workflows.cases import CaseFile
-from workflows.errors import outcome_sentence
+from workflows.errors import outcome_sentence, who_decided
 from workflows.models import Decision, ExecutionAttempt, Status, Verdict, View, Workflow
 from workflows.policies import plain
 from workflows.policies.shape import Leaf
@@ -215,8 +216,10 @@ def _clock(moment: dt.datetime) -> str:
 
 def _person(person: User, user: User, answer: Decision | None, has_looked: bool) -> Person:
     if answer:
-        says = Verdict(answer.verdict).label
-        return Person(str(person), str(answer.verdict), str(says), person.pk == user.pk)
+        says = str(Verdict(answer.verdict).label)
+        if answer.behalf_id:
+            says += f" by {answer.user}"
+        return Person(str(person), str(answer.verdict), says, person.pk == user.pk)
     state, says = ("seen", "Has seen it") if has_looked else ("asked", "Not seen yet")
     return Person(str(person), state, says, person.pk == user.pk)
 
@@ -237,10 +240,11 @@ def _outcome(workflow: Workflow) -> Outcome | None:
     sentence = outcome_sentence(workflow)
     if workflow.status in TITLES:
         tone, icon, title = TITLES[Status(workflow.status)]
-        who = f" by {workflow.responded_by}" if workflow.responded_by else ""
+        who = f" by {who_decided(workflow)}" if workflow.responded_by else ""
         return Outcome(tone, icon, f"{title}{who}", sentence)
     verb = Verdict(workflow.decision).label
-    who = f" by {workflow.responded_by}" if workflow.responded_by else " by silence"
+    nobody = " by a rule" if workflow.responded_via == Source.RULE else " by silence"
+    who = f" by {who_decided(workflow)}" if workflow.responded_by else nobody
     return Outcome("ok", "check", f"{verb}{who}", sentence)
 
 

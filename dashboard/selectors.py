@@ -19,7 +19,7 @@ from hitl.accounts.models import Agent, Group, Membership, Role, User
 from hitl.lib.text import has_deceptive
 from workflows import cases, decision_form, guests
 from workflows.decision_form import Highlight
-from workflows.models import ActionType, Decision, Risk, Status, Verdict, Workflow
+from workflows.models import ActionType, Decision, HandOver, Risk, Status, Verdict, Workflow
 from workflows.policies import plain, shape
 from workflows.policies.plain import Names
 
@@ -123,7 +123,7 @@ def asking(who: Circle) -> QuerySet[Workflow]:
     """What waits for this very person: may decide, is asked, has not answered yet.
 
     `Workflow.asks` says whom the open stage asks. An answer that has been taken back, or that was
-    about data that somebody has edited since, is none.
+    about data that somebody has edited since, is none. What was handed over asks the other.
     """
     named = Q(asks__contains="|team|")
     for word in who.words:
@@ -139,6 +139,8 @@ def asking(who: Circle) -> QuerySet[Workflow]:
         user=who.user,
         withdrawal=None,
     )
+    given = HandOver.objects.filter(workflow=OuterRef("pk"), round=OuterRef("round"))
+    given_away = Exists(given.filter(person=who.user)) & ~Exists(given.filter(to=who.user))
     own = Q(agent__owner=who.user) & Q(policy__contains='"allowOwner":false')
     own |= Q(requester=who.user) & ~Q(policy__contains='"allowRequester":true')
     return (
@@ -146,6 +148,7 @@ def asking(who: Circle) -> QuerySet[Workflow]:
         .filter(named, team_id__in=who.deciding_ids)
         .exclude(own)
         .exclude(Exists(answered))
+        .exclude(given_away)
     )
 
 

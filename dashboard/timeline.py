@@ -76,10 +76,24 @@ def _says(event: Event) -> Says:
             return "danger", "alert-triangle", "Nobody could be reached", str(data.get("error", ""))
         case EventType.WORKFLOW_CANCELLED:
             return "muted", "ban", f"{who} withdrew the request", str(data.get("reason", ""))
+        case EventType.HUMAN_WITHDREW:
+            return (
+                "warn",
+                "rotate",
+                f"{who} took an answer back",
+                str(data.get("reason", "")),
+            )
+        case EventType.HUMAN_COMMENTED:
+            return "muted", "message", f"{who} said", str(data.get("text", ""))
+        case EventType.HUMAN_ASKED:
+            return "info", "help-circle", f"{who} asked the agent", str(data.get("text", ""))
+        case EventType.AGENT_ANSWERED:
+            asked = f"{who} answered “{data.get('question', '')}”"
+            return "info", "robot", asked, str(data.get("text", ""))
         case type_ if type_.startswith("approval.sent."):
             return "info", "send", f"Asked {data.get('recipient', '')}", ""
         case type_:
-            return _machinery(type_, who, data)
+            return _among_people(type_, who, data) or _machinery(type_, who, data)
 
 
 def problem_of(error: Any) -> str:
@@ -90,7 +104,42 @@ def problem_of(error: Any) -> str:
 
 def _answer(who: str, data: dict[str, Any]) -> Says:
     tone, icon, verb = VERDICTS[Verdict(data["decision"])]
+    whose = data.get("onBehalfOf")
+    if whose:
+        who = f"{who} for {whose.get('name', '')}"
     return tone, icon, f"{who} {verb}", str(data.get("comment", ""))
+
+
+def _among_people(type_: str, who: str, data: dict[str, Any]) -> Says | None:
+    """How a request is passed on and paced; None for anything else."""
+    reason, stage = str(data.get("reason", "")), data.get("name", "")
+    match type_:
+        case EventType.WORKFLOW_HANDED_OVER:
+            person, to = data["person"]["name"], data["to"]["name"]
+            whose = "it" if person == who else f"{person}’s part"
+            return "info", "arrow-right", f"{who} handed {whose} over to {to}", reason
+        case EventType.WORKFLOW_CLAIMED:
+            before = f", instead of {data['from']['name']}" if data.get("from") else ""
+            return "info", "user", f"{who} looks after it{before}", ""
+        case EventType.WORKFLOW_RELEASED:
+            whose = (data.get("from") or {}).get("name", who)
+            said = f"{who} released it" if whose == who else f"{who} took it from {whose}"
+            return "muted", "user", said, ""
+        case EventType.WORKFLOW_EXTENDED:
+            return "info", "clock", f"{who} moved the deadline", reason
+        case EventType.WORKFLOW_REMINDED:
+            people = ", ".join(map(str, data.get("to", []))) or "nobody"
+            return "info", "bell", f"Reminded {people}", ""
+        case EventType.WORKFLOW_ESCALATED:
+            only = "only " if data.get("mode") == "replace" else ""
+            return "warn", "arrow-up", f"Nobody answered: {only}{data.get('to', '')} asked now", ""
+        case EventType.STAGE_OPENED:
+            return "info", "arrow-right", f"{data.get('after', '')} agreed; now {stage}", ""
+        case EventType.RULE_APPLIED:
+            tone, icon, verb = VERDICTS[Verdict(data["decision"])]
+            return tone, icon, f"{who[:1].upper()}{who[1:]} {verb} it", str(data.get("why", ""))
+        case _:
+            return None
 
 
 def _machinery(type_: str, who: str, data: dict[str, Any]) -> Says:

@@ -192,6 +192,10 @@ def _make_link(delivery: Delivery) -> str:
     """A personal link for this attempt: 256 random bits, of which only the SHA-256 is kept."""
     token = secrets.token_urlsafe(32)
     DeliveryToken.objects.create(delivery=delivery, digest=token_digest(token))
+    ids: dict[str, str] | None = (
+        found.order_by("-sent_at").values_list("metadata", flat=True).first()
+    )
+    return ids
     return absolute(reverse("open-link", args=[token]))
 
 
@@ -281,7 +285,7 @@ def _give_up(delivery: Delivery, now: dt.datetime, error: str) -> None:
     _record(EventType.DELIVERY_FAILED, delivery, now, error=error, **told)
     if recipient:
         _request_another(delivery, recipient, now)
-    elif asked and not _alive(delivery):
+    elif asked and delivery.kind in ASKING and not _alive(delivery):
         _record(EventType.DELIVERY_UNDELIVERABLE, delivery, now, error=error)
 
 
@@ -397,7 +401,7 @@ def _check_may_resend(delivery: Delivery, stream: EventStream, now: dt.datetime)
     if delivery.claimed_at and delivery.claimed_at >= stale:
         raise CannotResend("This message is being sent at this moment.")
     head = events.head(stream.workflow_id)
-    asked = head.status == STILL_ASKED and head.round == delivery.round
+    asked = head.status == STILL_ASKED and head.round == delivery.round and not delivery.outcome
     if delivery.kind in ASKING and not asked:
         raise CannotResend("The request no longer waits for an answer to this message.")
 

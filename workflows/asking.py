@@ -36,8 +36,18 @@ class Invitation:
     behalf: tuple[str, ...] = ()
 
 
-def opening(workflow: Workflow, policy: Policy, index: int, *, now: dt.datetime) -> dict[str, Any]:
-    """What changes on the row when this stage of its policy opens."""
+def opening(
+    workflow: Workflow,
+    policy: Policy,
+    index: int,
+    *,
+    now: dt.datetime,
+    also: Iterable[str] = (),
+) -> dict[str, Any]:
+    """What changes on the row when this stage of its policy opens.
+
+    `also` are the ids of those to whom somebody has handed this request over.
+    """
     stage = policy.stages[index]
     workflow.stage, workflow.stage_opened_at = index, now
     found = cases.plan(workflow, policy, (), now)
@@ -46,7 +56,7 @@ def opening(workflow: Workflow, policy: Policy, index: int, *, now: dt.datetime)
         "stage_opened_at": now,
         "next_step_at": cases.next_due(found, now),
         "timeout_action": stage.timeout_action or workflow.timeout_action,
-        "asks": whom(leaves_of(stage.need)),
+        "asks": whom(leaves_of(stage.need), also=also),
         "wave": workflow.wave + 1,
         "claimed_by": None,
         "claimed_at": None,

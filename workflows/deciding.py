@@ -335,7 +335,7 @@ def _go_on(file: CaseFile, decision: Decision, after: Case) -> None:
     assert stage is not None  # noqa: S101  # for the type checker; `_apply` has looked
     done = file.policy.stages[decision.stage].name
     _note(file, decision, after)
-    changes = asking.opening(workflow, file.policy, stage.index, now=file.now)
+    changes = asking.opening(workflow, file.policy, stage.index, now=file.now, also=file.handed_to)
     amend(
         workflow,
         EventType.STAGE_OPENED,

@@ -83,6 +83,19 @@ class StepUpNeeded(Forbidden):
         )
 
 
+class Claimed(Conflict):
+    """Somebody else looks after the request; `detail` says who."""
+
+    code = "claimed"
+    title = "Somebody else looks after the request"
+
+    def __init__(self, workflow: Workflow) -> None:
+        super().__init__(
+            f"{workflow.claimed_by} looks after it. You may decide all the same, or ask them or a "
+            "manager to release it."
+        )
+
+
 class NotExecutable(Conflict):
     """The execution report does not fit the state of the request."""
 
@@ -107,9 +120,19 @@ def verdict_sentence(workflow: Workflow) -> str:
     verdict = workflow.get_decision_display()
     if workflow.responded_via == Source.RULE:
         return f"{verdict} by a rule at {_clock(workflow.responded_at)}: {workflow.feedback}"
-    who = str(workflow.responded_by) if workflow.responded_by else "nobody (silence approves)"
+    who = who_decided(workflow) or "nobody (silence approves)"
     where = workflow.get_responded_via_display()
     return f"{verdict} by {who} in {where} at {_clock(workflow.responded_at)}."
+
+
+def who_decided(workflow: Workflow) -> str:
+    """`Ann`, or `Bob for Ann` where a stand-in had the last word; "" where nobody did."""
+    if workflow.responded_by is None:
+        return ""
+    last = workflow.decisions.filter(round=workflow.round, is_effective=True)
+    behalf = last.select_related("behalf").first()
+    whose = f" for {behalf.behalf}" if behalf and behalf.behalf else ""
+    return f"{workflow.responded_by}{whose}"
 
 
 def _clock(moment: dt.datetime) -> str:

@@ -74,7 +74,7 @@ def _note(file: CaseFile, item: Item, *, skipped: bool = False) -> None:
 
 def _remind(file: CaseFile, stage: Stage, item: Item) -> None:
     workflow = file.workflow
-    claimed = [str(workflow.claimed_by_id)] if workflow.claimed_by_id else None
+    claimed = _claimed(file)
     wave = workflow.wave + 1
     people = [each.user for each in asking.invitations(file, claimed)]
     amend(
@@ -87,6 +87,12 @@ def _remind(file: CaseFile, stage: Stage, item: Item) -> None:
         wave=wave,
     )
     asking.ask(file, persons=claimed, kind=Delivery.Kind.REMINDER)
+
+
+def _claimed(file: CaseFile) -> set[str] | None:
+    """In whose places the one who looks after it may answer; None where everybody is reminded."""
+    seats = file.case.seats(str(file.workflow.claimed_by_id))
+    return {seat.person for seat in seats} or None
 
 
 def _escalate(file: CaseFile, stage: Stage, item: Item, **changes: Any) -> None:
