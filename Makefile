@@ -40,6 +40,10 @@ test-postgres: .venv/.stamp-dev ## Run the tests on a private PostgreSQL and Red
 test-browser: .venv/.stamp-dev ## Run the tests in Chromium
 	@$(SERVICES) --chromium -- $(SUITE) browser -- $(ARGS)
 
+races: .venv/.stamp-dev ## Run the races on PostgreSQL for hundreds of rounds (half an hour)
+	@RACE_ROUNDS=300 $(SERVICES) --postgres --redis -- $(PY) -m pytest -q --timeout 1800 \
+		tests/workflows/test_races.py tests/workflows/test_policy_races.py $(ARGS)
+
 lint: .venv/.stamp-dev ## Check style of code and templates, and the vendored files' hashes
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .

@@ -226,9 +226,7 @@ def _person(person: User, user: User, answer: Decision | None, has_looked: bool)
 
 def _misses(workflow: Workflow, sent: list[Delivery]) -> list[Miss]:
     """Everybody whom the question could not reach, where it has reached nobody; else nothing."""
-    asked = [
-        one for one in sent if one.round == workflow.round and one.kind == Delivery.Kind.APPROVAL
-    ]
+    asked = [one for one in sent if deliveries.still_asks(one, workflow.round)]
     if not workflow.is_open or not deliveries.is_lost([one.status for one in asked]):
         return []
     return [Miss(one.recipient, one.last_error) for one in asked if one.last_error]

@@ -1,10 +1,14 @@
 """Run callables at the same instant on threads of their own, each with its own connection."""
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from django.db import connection
+
+# How often each race is run: enough to notice what is broken; `make races` runs hundreds.
+ROUNDS = int(os.environ.get("RACE_ROUNDS", "60"))
 
 
 def race(*runners: Callable[[], Any]) -> list[Any]:

@@ -12,7 +12,7 @@ from events.models import Event
 from events.types import EventType, Source
 from hitl.accounts.models import Agent, User
 from hitl.lib.actor import SYSTEM
-from tests.racing import count, race
+from tests.racing import ROUNDS, count, race
 from tests.workflows.factories import ActionTypeFactory, decide, make_workflow
 from tests.workflows.test_executions import calls
 from workflows import executions, services
@@ -24,9 +24,7 @@ from workflows.transitions import lock
 pytestmark = [
     pytest.mark.postgres,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(300),
 ]
-ROUNDS = 200
 
 
 def types(workflow: Workflow) -> Counter[str]:
