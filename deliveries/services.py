@@ -192,10 +192,6 @@ def _make_link(delivery: Delivery) -> str:
     """A personal link for this attempt: 256 random bits, of which only the SHA-256 is kept."""
     token = secrets.token_urlsafe(32)
     DeliveryToken.objects.create(delivery=delivery, digest=token_digest(token))
-    ids: dict[str, str] | None = (
-        found.order_by("-sent_at").values_list("metadata", flat=True).first()
-    )
-    return ids
     return absolute(reverse("open-link", args=[token]))
 
 
@@ -401,7 +397,7 @@ def _check_may_resend(delivery: Delivery, stream: EventStream, now: dt.datetime)
     if delivery.claimed_at and delivery.claimed_at >= stale:
         raise CannotResend("This message is being sent at this moment.")
     head = events.head(stream.workflow_id)
-    asked = head.status == STILL_ASKED and head.round == delivery.round and not delivery.outcome
+    asked = head.status == STILL_ASKED and head.round == delivery.round
     if delivery.kind in ASKING and not asked:
         raise CannotResend("The request no longer waits for an answer to this message.")
 
