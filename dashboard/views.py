@@ -14,6 +14,7 @@ from dashboard import pages, selectors
 from dashboard.filters import HistoryFilters, InboxFilters
 from deliveries import selectors as delivery_rows
 from events.types import Source
+from hitl.accounts import stepup
 from hitl.accounts.models import User
 from hitl.lib.errors import Conflict, Forbidden, HitlError, InvalidInput, NotFound
 from workflows import decision_form, executions, services
@@ -128,7 +129,7 @@ def _is_looked_at(request: HttpRequest) -> bool:
 def workflow_fragment(request: HttpRequest, workflow_id: UUID) -> HttpResponse:
     """The live parts alone, for the page that is open and heard of a change."""
     row = _workflow(request, workflow_id)
-    context = pages.page(row, _user(request), editing="edit" in request.GET)
+    context = _drawn(request, row, editing="edit" in request.GET)
     return render(request, "dashboard/_request_parts.html", context)
 
 
@@ -143,9 +144,16 @@ def event(request: HttpRequest, workflow_id: UUID, seq: int) -> HttpResponse:
 
 
 def _page(request: HttpRequest, row: Workflow, *, status: int = 200, **form: Any) -> HttpResponse:
-    context = pages.page(row, _user(request), **form)
+    context = _drawn(request, row, **form)
     context["section"] = "inbox" if row.is_open else "history"
     return render(request, "dashboard/request.html", context, status=status)
+
+
+def _drawn(request: HttpRequest, row: Workflow, **form: Any) -> dict[str, Any]:
+    """What the page draws, and whether a second factor has to be shown before answering."""
+    context = pages.page(row, _user(request), **form)
+    is_weak = stepup.strength(request) not in stepup.STRONG
+    return context | {"wants_factor": context["step_up"] and is_weak}
 
 
 # --- Answers -------------------------------------------------------------------------------------
@@ -165,7 +173,11 @@ def decide(request: HttpRequest, workflow_id: UUID) -> HttpResponse:
         if request.POST.get("decision") == Verdict.MODIFIED and step != "confirmed":
             return _confirm(request, row)
         decided = decision_form.submit(
-            row.pk, user=_user(request), post=request.POST, source=Source.DASHBOARD
+            row.pk,
+            user=_user(request),
+            post=request.POST,
+            source=Source.DASHBOARD,
+            strength=stepup.strength(request),
         )
     except HitlError as error:
         return _objection(request, workflow_id, error)

@@ -15,6 +15,7 @@ from deliveries.models import Delivery
 from events.models import Event
 from events.types import Source
 from hitl.accounts import selectors as accounts
+from hitl.accounts import stepup
 from hitl.admin_tools import (
     NOTHING,
     Admin,
@@ -316,7 +317,11 @@ class WorkflowAdmin(ReadOnlyAdmin):
     def _decide(self, request: HttpRequest, workflow: Workflow) -> HttpResponse:
         try:
             decided = decision_form.submit(
-                workflow.pk, user=person(request), post=request.POST, source=Source.ADMIN
+                workflow.pk,
+                user=person(request),
+                post=request.POST,
+                source=Source.ADMIN,
+                strength=stepup.strength(request),
             )
         except HitlError as error:
             if isinstance(error, NotYours):

@@ -19,8 +19,10 @@ from tests.workflows.factories import (
     make_overdue,
     make_workflow,
 )
+from tests.workflows.policy_samples import stage
+from tests.workflows.test_deciding import adopt
 from workflows import executions, services
-from workflows.models import ExecutionAttempt, Status, Workflow
+from workflows.models import Decision, ExecutionAttempt, Status, Workflow
 
 pytestmark = pytest.mark.django_db
 
@@ -405,3 +407,40 @@ def test_pages_need_a_login(agent: Agent) -> None:
         response = Client().post(page_of(make_workflow(agent), name))
         assert response.status_code == 302
         assert response["Location"].startswith("/login/")
+
+
+def test_second_factor_is_asked_for_before_the_buttons_are_there(
+    client: Client, agent: Agent, team: Team, approver: User
+) -> None:
+    adopt(team, stage("Any", {"team": "approvers"}, stepUp=["medium"]))
+    workflow = make_workflow(agent)
+    client.force_login(approver)
+    page = client.get(f"/workflows/{workflow.pk}/").content.decode()
+    assert "Confirm that it is you" in page
+    assert "/stepup/?next=/workflows/" in page
+    assert 'value="approved"' not in page
+
+    sent = {"decision": "approved", "fingerprint": workflow.fingerprint, "stage": "0"}
+    answer = client.post(f"/workflows/{workflow.pk}/decide/", sent)
+    assert answer.status_code == 403
+    assert "second factor" in answer.content.decode()
+    assert not Decision.objects.exists()
+
+
+def test_stages_and_what_comes_next_are_on_the_page(
+    client: Client, agent: Agent, team: Team, approver: User, colleague: User, manager: User
+) -> None:
+    step = {"after": 3600, "to": {"users": [str(manager.pk)]}}
+    adopt(
+        team,
+        stage("Both", {"users": [str(approver.pk), str(colleague.pk)]}, 2, escalation=[step]),
+        stage("Management", {"roles": ["manager"]}),
+    )
+    workflow = make_workflow(agent)
+    decide(workflow, colleague)
+    client.force_login(approver)
+    page = " ".join(client.get(f"/workflows/{workflow.pk}/").content.decode().split())
+    assert "1 of 2, waiting for Ann Approver" in page
+    assert "Mia Manager may answer, too" in page
+    assert 'class="way-step way-open" aria-current="step"' in page
+    assert "One of the managers." in page
