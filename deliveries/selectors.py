@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from deliveries.models import Delivery, DeliveryToken, ReplyCode
-from deliveries.services import code_digest, token_digest
+from deliveries.services import ASKING, code_digest, token_digest
 from hitl.lib.db import database_now
 
 
@@ -42,15 +42,24 @@ def of_workflow(workflow_id: UUID) -> QuerySet[Delivery]:
 
 
 def unreachable(rounds: Mapping[UUID, int]) -> set[UUID]:
-    """Of these requests (with their rounds) those whose question has reached nobody, nor will."""
+    """Of these requests (with their rounds) those whose question has reached nobody, nor will.
+
+    Only copies that still ask count: whoever was reached in a closed stage, or has answered, cannot
+    help any more.
+    """
     if not rounds:
         return set()
-    rows = Delivery.objects.filter(workflow_id__in=list(rounds), kind=Delivery.Kind.APPROVAL)
+    rows = Delivery.objects.filter(workflow_id__in=list(rounds), kind__in=ASKING, outcome="")
     found: dict[UUID, set[str]] = {}
     for workflow_id, round_, status in rows.values_list("workflow_id", "round", "status"):
         if round_ == rounds[workflow_id]:
             found.setdefault(workflow_id, set()).add(status)
     return {workflow_id for workflow_id, statuses in found.items() if is_lost(statuses)}
+
+
+def still_asks(delivery: Delivery, round_: int) -> bool:
+    """Whether this copy asks for an answer that is still wanted, in this round."""
+    return delivery.round == round_ and delivery.kind in ASKING and not delivery.outcome
 
 
 def is_lost(statuses: Collection[str]) -> bool:
@@ -60,10 +69,10 @@ def is_lost(statuses: Collection[str]) -> bool:
 
 
 def failed(workflow_id: UUID, round_: int) -> list[UUID]:
-    """The messages of this round that have failed."""
+    """The messages of this round that have failed, of those that still ask."""
     return list(
         Delivery.objects.filter(
-            workflow_id=workflow_id, round=round_, status=Delivery.Status.FAILED
+            workflow_id=workflow_id, round=round_, status=Delivery.Status.FAILED, outcome=""
         ).values_list("pk", flat=True)
     )
 

@@ -173,8 +173,29 @@ def _hand_over(delivery: Delivery) -> Receipt:
     if code:
         _keep_code(delivery, code, expires=channel.codes_expire)
     return channel.send(
-        message, to=delivery.recipient, key=key, link=_make_link(delivery), code=code
+        message,
+        to=delivery.recipient,
+        key=key,
+        link=make_link(delivery),
+        code=code,
+        earlier=_earlier(delivery),
     )
+
+
+def _earlier(delivery: Delivery) -> dict[str, str] | None:
+    """Where the provider has the message that a reminder comes back to."""
+    if delivery.kind != Delivery.Kind.REMINDER:
+        return None
+    found = Delivery.objects.filter(
+        workflow_id=delivery.workflow_id,
+        channel=delivery.channel,
+        recipient=delivery.recipient,
+        sent_at__isnull=False,
+    )
+    ids: dict[str, str] | None = (
+        found.order_by("-sent_at").values_list("metadata", flat=True).first()
+    )
+    return ids
 
 
 def _keep_code(delivery: Delivery, code: str, *, expires: bool) -> None:
@@ -188,7 +209,7 @@ def code_digest(code: str) -> str:
     return salted_hmac("deliveries.reply-code", code.upper(), algorithm="sha256").hexdigest()
 
 
-def _make_link(delivery: Delivery) -> str:
+def make_link(delivery: Delivery) -> str:
     """A personal link for this attempt: 256 random bits, of which only the SHA-256 is kept."""
     token = secrets.token_urlsafe(32)
     DeliveryToken.objects.create(delivery=delivery, digest=token_digest(token))
@@ -273,7 +294,7 @@ def settle_failure(delivery: Delivery, error: ChannelError) -> None:
 def _give_up(delivery: Delivery, now: dt.datetime, error: str) -> None:
     """Record the failure and turn to the person's next channel, while the answer is wanted."""
     head = events.head(delivery.workflow_id)
-    asked = head.status == STILL_ASKED and head.round == delivery.round
+    asked = head.status == STILL_ASKED and head.round == delivery.round and _still_asks(delivery)
     recipient = routing.next_for(delivery) if asked and delivery.kind in ASKING else None
     told: dict[str, Any] = {}
     if recipient:
@@ -283,6 +304,11 @@ def _give_up(delivery: Delivery, now: dt.datetime, error: str) -> None:
         _request_another(delivery, recipient, now)
     elif asked and delivery.kind in ASKING and not _alive(delivery):
         _record(EventType.DELIVERY_UNDELIVERABLE, delivery, now, error=error)
+
+
+def _still_asks(delivery: Delivery) -> bool:
+    """Whether this copy is of use: its stage is open and its receiver has not answered."""
+    return Delivery.objects.filter(pk=delivery.pk, outcome="").exists()
 
 
 def _request_another(delivery: Delivery, recipient: Recipient, now: dt.datetime) -> None:
@@ -302,13 +328,14 @@ def _request_another(delivery: Delivery, recipient: Recipient, now: dt.datetime)
 
 
 def _alive(delivery: Delivery) -> bool:
-    """Whether anybody has been reached, or still may be, in this stage of this round."""
+    """Whether anybody whose answer is wanted has been reached, or still may be."""
     return (
         Delivery.objects.filter(
             workflow_id=delivery.workflow_id,
             round=delivery.round,
             stage=delivery.stage,
-            kind=Delivery.Kind.APPROVAL,
+            kind__in=ASKING,
+            outcome="",
         )
         .exclude(status__in=(Delivery.Status.FAILED, Delivery.Status.CANCELLED))
         .exists()
@@ -350,15 +377,53 @@ def conclude(
     What is in flight at this moment is rewritten as soon as it is known to be out.
     """
     cancel_open(workflow_id, users=users)
-    updatable = [name for name, channel in CHANNELS.items() if channel.can_update]
-    rows = Delivery.objects.filter(
-        workflow_id=workflow_id, kind__in=ASKING, channel__in=updatable
-    ).exclude(status=Delivery.Status.CANCELLED, claimed_at=None, sent_at=None)
+    rows = Delivery.objects.filter(workflow_id=workflow_id, kind__in=ASKING).exclude(
+        status=Delivery.Status.CANCELLED, claimed_at=None, sent_at=None
+    )
     if users is not None:
         rows = rows.filter(user_id__in=users)
-    rows.update(outcome=outcome[:ERROR_LIMIT], update_due_at=now, update_attempts=0)
+    # Also of those that nobody can rewrite it is known from here on that they ask no more.
+    rows.update(outcome=outcome[:ERROR_LIMIT])
+    rows = rows.filter(channel__in=_updatable())
+    rows.update(update_due_at=now, update_attempts=0)
     for row_id in rows.filter(update_due_at=now).values_list("pk", flat=True):
         wake(UPDATE, row_id)
+
+
+def refresh_progress(workflow_id: UUID, *, progress: str, now: dt.datetime) -> int:
+    """Let every copy that still asks tell how far it is; how many tell something new.
+
+    What has not gone out will say it from the start; what has is drawn again, buttons and all,
+    where the channel can. A mail that is out stays as it was. The caller holds the stream's lock.
+    """
+    require_transaction()
+    rows = Delivery.objects.select_for_update(of=("self",), no_key=True).filter(
+        ~Q(status=Delivery.Status.CANCELLED) | Q(sent_at__isnull=False),
+        workflow_id=workflow_id,
+        kind__in=ASKING,
+        outcome="",
+    )
+    changed = []
+    for row in rows.order_by("pk"):
+        is_out = row.sent_at is not None
+        may_be_out = is_out or row.claimed_at is not None
+        if row.message.get("progress", "") == progress or (is_out and not _can_update(row)):
+            continue
+        row.message = {**row.message, "progress": progress}
+        if may_be_out and _can_update(row):
+            row.update_due_at, row.update_attempts = now, 0
+            wake(UPDATE, row.pk)
+        changed.append(row)
+    Delivery.objects.bulk_update(changed, ["message", "update_due_at", "update_attempts"])
+    return len(changed)
+
+
+def _updatable() -> list[str]:
+    return [name for name, channel in CHANNELS.items() if channel.can_update]
+
+
+def _can_update(delivery: Delivery) -> bool:
+    return delivery.channel in _updatable()
 
 
 def refresh(delivery_id: UUID, *, outcome: str) -> None:
@@ -397,7 +462,7 @@ def _check_may_resend(delivery: Delivery, stream: EventStream, now: dt.datetime)
     if delivery.claimed_at and delivery.claimed_at >= stale:
         raise CannotResend("This message is being sent at this moment.")
     head = events.head(stream.workflow_id)
-    asked = head.status == STILL_ASKED and head.round == delivery.round
+    asked = head.status == STILL_ASKED and head.round == delivery.round and not delivery.outcome
     if delivery.kind in ASKING and not asked:
         raise CannotResend("The request no longer waits for an answer to this message.")
 

@@ -120,11 +120,7 @@ def ask(
     pairs = [(one, to) for one in invited for to in _recipients(workflow, one, wanted)]
     if must_reach and routing.anything_is_on() and not pairs:
         raise InvalidInput(NOBODY, [FieldError("/approvers", NOBODY, "unreachable")])
-    plainly = replace(
-        messages.approval(workflow, kind=kind), progress=plain.waiting(file.case, file.names)
-    )
-    if len(file.policy.stages) == 1 and all(one.wanted == 1 for one in file.case.progress):
-        plainly = replace(plainly, progress="")  # "0 of 1" tells nobody anything
+    plainly = replace(messages.approval(workflow, kind=kind), progress=_progress(file))
     for says, recipients in _by_wording(workflow, pairs, replace(plainly, notice=notice)):
         rows = deliveries.request(
             recipients,
@@ -140,6 +136,19 @@ def ask(
         for row in rows:
             wake(SEND, row.pk)
     return [one.user for one in invited]
+
+
+def _progress(file: CaseFile) -> str:
+    """How far it is, as every copy tells it; nothing where "0 of 1" would tell nobody anything."""
+    if len(file.policy.stages) == 1 and all(one.wanted == 1 for one in file.case.progress):
+        return ""
+    return plain.waiting(file.case, file.names)
+
+
+def tell_progress(file: CaseFile) -> None:
+    """How far it is now, in every copy that still asks: something has changed without a new wave
+    for everybody."""
+    deliveries.refresh_progress(file.workflow.pk, progress=_progress(file), now=file.now)
 
 
 def _channels(file: CaseFile) -> tuple[str, ...]:
@@ -197,4 +206,13 @@ def close_wave(file: CaseFile, sentence: str, *, users: Iterable[User] | None = 
     )
 
 
-__all__ = ["NOBODY", "Invitation", "ask", "close_wave", "invitations", "opening", "whom"]
+__all__ = [
+    "NOBODY",
+    "Invitation",
+    "ask",
+    "close_wave",
+    "invitations",
+    "opening",
+    "tell_progress",
+    "whom",
+]

@@ -360,6 +360,7 @@ def _wait(file: CaseFile, decision: Decision, after: Case) -> None:
     if not edited:
         said = f"You answered: {decision.get_verdict_display().lower()}. {waiting}"
         asking.close_wave(file, said, users=[decision.user] if decision.user else [])
+        asking.tell_progress(now)
         return
     asking.close_wave(file, f"{decision.user} has changed the data. {waiting}")
     notice = f"{decision.user} has changed the data: your answer is about what it says now."
@@ -465,3 +466,4 @@ def _ask_again(workflow: Workflow, user: User, *, edited: bool, now: dt.datetime
     else:
         asking.close_wave(file, "You have taken your answer back.", users=[user])
         asking.ask(file, persons=[str(user.pk)], notice="You have taken your answer back.")
+        asking.tell_progress(file)

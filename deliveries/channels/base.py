@@ -66,6 +66,12 @@ class Message:
     progress: str = ""  # how far it is, like "1 of 2, waiting for Finance."
     notice: str = ""  # what has happened to it, like an edit by somebody who was asked before
     on_behalf: str = ""  # whom the receiver stands in for
+    second_factor: bool = False  # an answer takes one, so it can be given on the page alone
+
+    @property
+    def page_only(self) -> bool:
+        """Whether approving takes the page, whatever the channel proves about the receiver."""
+        return self.second_factor or self.risk == "high"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as it is stored with the delivery."""
@@ -270,19 +276,38 @@ class Channel:
         return ""
 
     def send(
-        self, message: Message, *, to: str, key: str, link: str = "", code: str = ""
+        self,
+        message: Message,
+        *,
+        to: str,
+        key: str,
+        link: str = "",
+        code: str = "",
+        earlier: dict[str, str] | None = None,
     ) -> Receipt:
         """Hand one message to the provider.
 
         `key` is stable over retries (the provider's idempotency key where it has one); `link` is
         the receiver's personal address for this message, `code` what `new_code` gave for it.
+        `earlier` are the provider's ids of the message that a reminder comes back to.
         Raises ChannelError.
         """
         raise ChannelError(f"{self.name} cannot send", permanent=True)
 
-    def update(self, message: Message, *, to: str, provider_ids: dict[str, str]) -> None:
-        """Rewrite a message that went out, where the provider can (`can_update`): the outcome is
-        in `message.outcome`, and nothing can be pressed any more. Raises ChannelError."""
+    def update(
+        self,
+        message: Message,
+        *,
+        to: str,
+        provider_ids: dict[str, str],
+        key: str = "",
+        link: str = "",
+    ) -> None:
+        """Rewrite a message that went out, where the provider can (`can_update`).
+
+        With `message.outcome` it tells that, and nothing can be pressed any more. Without, it is
+        drawn as `send` draws it, with `key` and `link` in its buttons. Raises ChannelError.
+        """
 
     def find(self, *, to: str, key: str, since: dt.datetime) -> Receipt | None:
         """The receipt of a message that may have gone out under `key` before its sender died."""

@@ -60,6 +60,7 @@ CODE_LENGTH = 5
 PLACES_GSM7, PLACES_UCS2 = 304, 132
 TITLE_LIMIT = 160
 TITLE_WORTH_READING = 20
+BEHALF_LIMIT = 24
 MAX_FIELDS = 200
 
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -123,7 +124,14 @@ class SmsChannel(Channel):
         return "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
 
     def send(
-        self, message: Message, *, to: str, key: str, link: str = "", code: str = ""
+        self,
+        message: Message,
+        *,
+        to: str,
+        key: str,
+        link: str = "",
+        code: str = "",
+        earlier: dict[str, str] | None = None,
     ) -> Receipt:
         """Hand one text to Twilio, which has no idempotency key: a lost answer may repeat it."""
         text = compose(message, link=link, code=code)
@@ -190,20 +198,25 @@ class SmsChannel(Channel):
 def compose(message: Message, *, link: str = "", code: str = "") -> str:
     """The text in at most two segments: the title gives way visibly, the link never does."""
     code = code if _may_reply(message) else ""
-    rest = _draw(message, "", link, code)
-    return _draw(message, _fitting(_quotable(message.title), rest), link, code)
+    behalf = gsm7.only_gsm7(_quotable(message.on_behalf, BEHALF_LIMIT))
+    rest = _draw(message, "", link, code, behalf)
+    if behalf and _room(rest) < TITLE_WORTH_READING:
+        behalf, rest = "", _draw(message, "", link, code)  # what is asked matters more
+    return _draw(message, _fitting(_quotable(message.title), rest), link, code, behalf)
 
 
 def _may_reply(message: Message) -> bool:
     """Whether a reply may decide: else the link must be opened and the data be seen."""
     decisions = {choice.decision for choice in message.choices}
-    return message.risk == "low" and not message.deceptive and {"approved", "rejected"} <= decisions
+    harmless = message.risk == "low" and not message.deceptive and not message.second_factor
+    return harmless and {"approved", "rejected"} <= decisions
 
 
-def _draw(message: Message, title: str, link: str, code: str) -> str:
+def _draw(message: Message, title: str, link: str, code: str, behalf: str = "") -> str:
     context = {
         "message": message,
         "title": title,
+        "behalf": behalf,
         "outcome": _outcome(message.outcome),
         "by": _moment(message.expires_at),
         "code": code,
@@ -218,6 +231,10 @@ def _outcome(text: str) -> str:
     return gsm7.cut(line, places * 2 // 3)
 
 
+def _room(rest: str) -> int:
+    return (PLACES_GSM7 if gsm7.is_gsm7(rest) else PLACES_UCS2) - gsm7.length(rest)
+
+
 def _fitting(title: str, rest: str) -> str:
     """As much of the title as two segments hold, in its own letters if that is worth reading."""
     for shown in (title, gsm7.only_gsm7(title)):
@@ -228,13 +245,13 @@ def _fitting(title: str, rest: str) -> str:
     return gsm7.cut(shown, max(room, 0), within=rest)
 
 
-def _quotable(title: str) -> str:
-    return _harmless(title).replace('"', "'")
+def _quotable(text: str, limit: int = TITLE_LIMIT) -> str:
+    return _harmless(text, limit).replace('"', "'")
 
 
-def _harmless(text: str) -> str:
+def _harmless(text: str, limit: int = TITLE_LIMIT) -> str:
     """One line in which a phone finds nothing to make a link of."""
-    line = gsm7.fold(one_line(text, TITLE_LIMIT))
+    line = gsm7.fold(one_line(text, limit))
     line = re.sub(r"[^\W_]*://", "", line)
     line = re.sub(r"(?<=\S)[.\u3002\uff0e\uff61](?=[^\W\d_]{2})", "[.]", line)
     return re.sub(r"\b\d+(?:\.\d+){3}\b", lambda found: found[0].replace(".", "[.]"), line)

@@ -7,6 +7,7 @@ commands of it. The button that approves is there only where the message shows e
 import hmac
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
@@ -48,8 +49,8 @@ MAX_AGE_SECONDS, MAX_AHEAD_SECONDS = 24 * 3600, 300
 # Telegram takes 4096 characters. We count UTF-16 units, which are never fewer; the parts below
 # and the template's own words add up to less than that.
 TEXT_LIMIT, ALERT_LIMIT = 4096, 200
-LINE_LIMIT, OUTCOME_LIMIT, PAGE_LIMIT = 100, 300, 256
-FACTS_LIMIT, VALUE_LIMIT, VALUE_LINES = 2000, 400, 8
+LINE_LIMIT, OUTCOME_LIMIT, PROGRESS_LIMIT, PAGE_LIMIT = 100, 300, 200, 256
+FACTS_LIMIT, VALUE_LIMIT, VALUE_LINES = 1700, 400, 8
 REASON_LIMIT, REASON_LINES = 500, 8
 NO_PREVIEW = {"is_disabled": True}
 
@@ -97,25 +98,42 @@ class TelegramChannel(Channel):
         return address
 
     def send(
-        self, message: Message, *, to: str, key: str, link: str = "", code: str = ""
+        self,
+        message: Message,
+        *,
+        to: str,
+        key: str,
+        link: str = "",
+        code: str = "",
+        earlier: dict[str, str] | None = None,
     ) -> Receipt:
         """Put a message into the chat, which knows no idempotency: a lost answer may repeat it."""
         # Personal, so it cannot be passed on; updates keep that.
         body = {**_body(message, link), **_keyboard(message, UUID(key), link)}
-        sent = _call("sendMessage", {"chat_id": _id(to), "protect_content": True, **body})
+        here = _below(earlier or {})
+        sent = _call("sendMessage", {"chat_id": _id(to), "protect_content": True, **body, **here})
         number, chat = _at(sent, "message_id"), _at(sent, "chat", "id")
         if number is None or chat is None:
             raise _unreadable()
         return Receipt({"messageId": str(number), "chatId": str(chat)}, delivered=True)
 
-    def update(self, message: Message, *, to: str, provider_ids: dict[str, str]) -> None:
-        """Rewrite the message; its buttons go, since the call brings no keyboard."""
+    def update(
+        self,
+        message: Message,
+        *,
+        to: str,
+        provider_ids: dict[str, str],
+        key: str = "",
+        link: str = "",
+    ) -> None:
+        """Rewrite the message. Its buttons go where the call brings no keyboard."""
         where = {
             "chat_id": _id(provider_ids.get("chatId", to)),
             "message_id": _id(provider_ids.get("messageId", "")),
         }
+        keyboard = {} if message.outcome else _keyboard(message, UUID(key), link)
         try:
-            _call("editMessageText", {**where, **_body(message, "")})
+            _call("editMessageText", {**where, **_body(message, link), **keyboard})
         except Refused as error:
             if "message is not modified" not in error.said:
                 raise
@@ -151,7 +169,7 @@ class TelegramChannel(Channel):
 
     def tell(self, reply: Reply, text: str) -> None:
         """Write to the person alone. A button can be answered once, and has been by now."""
-        here = _below(reply) if reply.handle.get("chatId") == reply.sender else {}
+        here = _below(reply.handle) if reply.handle.get("chatId") == reply.sender else {}
         _call("sendMessage", {"chat_id": _id(reply.sender), **_words(text), **here})
 
     def ask(self, reply: Reply, message: Message, fields: list[FormField]) -> None:
@@ -160,7 +178,7 @@ class TelegramChannel(Channel):
         asked = _styled(render_to_string("deliveries/telegram/reason.html", context))
         markup = {"force_reply": True, "selective": True, "input_field_placeholder": "Reason"}
         chat = _id(reply.handle.get("chatId", reply.sender))
-        here = {"chat_id": chat, "reply_markup": markup, **_below(reply)}
+        here = {"chat_id": chat, "reply_markup": markup, **_below(reply.handle)}
         _call("sendMessage", {**here, **asked, "link_preview_options": NO_PREVIEW})
 
     def say(self, note: Note, *, to: str) -> None:
@@ -256,6 +274,9 @@ def _body(message: Message, link: str) -> dict[str, Any]:
         "outcome": _line(message.outcome, OUTCOME_LIMIT),
         "by": _moment(message.expires_at),
         "silence": _line(message.on_timeout),
+        "notice": _line(message.notice, OUTCOME_LIMIT),
+        "progress": _line(message.progress, PROGRESS_LIMIT),
+        "on_behalf": _line(message.on_behalf),
         "facts": _facts(message),
         "reason": _block(message.reason, REASON_LIMIT, REASON_LINES),
         "fingerprint": _line(message.fingerprint.removeprefix("sha256:")[:12]),
@@ -307,7 +328,7 @@ def _press(
     """What pressing does; nothing where Telegram would refuse the address of the page."""
     letter = LETTERS.get(choice.decision, "")
     must_be_seen = choice.decision == "approved" and not whole
-    if letter and message.risk != "high" and not must_be_seen:
+    if letter and not message.page_only and not must_be_seen:
         return {"callback_data": f"{letter}:{delivery.hex}"}
     ending = f"?choice={choice.decision}" if link else ""
     page = _page(message, link)
@@ -467,11 +488,11 @@ def _id(address: str) -> int:
     return int(address)
 
 
-def _below(reply: Reply) -> dict[str, Any]:
-    """Under the message that was answered, if it is still there."""
-    number = reply.handle.get("messageId", "")
-    place = {"message_id": int(number), "allow_sending_without_reply": True} if number else None
-    return {"reply_parameters": place} if place else {}
+def _below(place: Mapping[str, str]) -> dict[str, Any]:
+    """In answer to the message with these ids, if it is still there."""
+    number = place.get("messageId", "")
+    found = {"message_id": int(number), "allow_sending_without_reply": True} if number else None
+    return {"reply_parameters": found} if found else {}
 
 
 # --- What Telegram posts --------------------------------------------------------------------------

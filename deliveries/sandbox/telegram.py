@@ -59,8 +59,15 @@ def carry_out(method: str, given: Any) -> Any:
 def _send(given: Data) -> Data:
     if outages.current(CHANNEL) == Outage.REFUSE:
         raise Refusal("Forbidden: bot was blocked by the user", 403)
-    row = _keep(Kind.MESSAGE, _chat(given), _text(given), given)
+    row = _keep(Kind.MESSAGE, _chat(given), _text(given), given | _quoted(given))
     return _as_json(row)
+
+
+def _quoted(given: Data) -> Data:
+    """What the message answers, if that is still there."""
+    wanted = given.get("reply_parameters", {}).get("message_id")
+    found = _row(_chat(given), wanted)
+    return {"quoted": found.pk} if found else {}
 
 
 def _edit(given: Data) -> Data:
@@ -71,7 +78,8 @@ def _edit(given: Data) -> Data:
         raise Refusal("Bad Request: message is not modified")
     # What an edit does not bring is gone: like this the buttons leave.
     row.text, row.edited_at = _text(given), timezone.now()
-    row.payload = {name: given[name] for name in SHOWN if name in given}
+    kept = {name: row.payload[name] for name in ("quoted",) if name in row.payload}
+    row.payload = {name: given[name] for name in SHOWN if name in given} | kept
     row.save(update_fields=["text", "payload", "edited_at"])
     return _as_json(row)
 

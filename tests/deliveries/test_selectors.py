@@ -37,7 +37,7 @@ def test_messages_of_one_workflow_only(agent: Agent, colleague: User) -> None:
 
 def test_link_is_found_by_token_and_by_id_of_its_own_delivery(agent: Agent) -> None:
     mine, other = (Delivery.objects.get(workflow=make_workflow(agent)) for _ in range(2))
-    token = services._make_link(mine).rstrip("/").rpartition("/")[2]
+    token = services.make_link(mine).rstrip("/").rpartition("/")[2]
     link = selectors.link(token)
     assert link is not None
     assert link.delivery == mine

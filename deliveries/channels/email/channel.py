@@ -74,7 +74,14 @@ class EmailChannel(Channel):
         return base64.b32encode(secrets.token_bytes(TOKEN_BYTES)).decode().lower()
 
     def send(
-        self, message: Message, *, to: str, key: str, link: str = "", code: str = ""
+        self,
+        message: Message,
+        *,
+        to: str,
+        key: str,
+        link: str = "",
+        code: str = "",
+        earlier: dict[str, str] | None = None,
     ) -> Receipt:
         """Hand over one mail; its Message-ID is made from `key`, unless the provider gives one."""
         mail = compose.request(message, to=to, key=key, link=link, code=code)
@@ -106,7 +113,7 @@ def may_reply(message: Message) -> bool:
     """Whether a reply may decide: only where the link would, and on nothing but what is shown."""
     shown_in_full = not message.facts_left_out and not message.deceptive
     whole = shown_in_full and not any(CUT.search(fact.value) for fact in message.facts)
-    return bool(message.choices) and not message.login_needed and message.risk != "high" and whole
+    return bool(message.choices) and not message.login_needed and not message.page_only and whole
 
 
 def _translate(event: object) -> Reply | Report | None:

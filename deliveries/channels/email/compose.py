@@ -19,6 +19,7 @@ from deliveries.channels.email import inbound, opt_out
 from hitl.lib.text import one_line
 
 SUBJECT_LIMIT = 150
+NOTICE_LIMIT, NAME_LIMIT = 600, 150
 # Whoever answers machines leaves ours in peace (RFC 3834).
 QUIET = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"}
 
@@ -90,6 +91,10 @@ def _context(message: Message, link: str) -> dict[str, Any]:
             for fact in message.facts
         ],
         "reason_lines": message.reason.splitlines(),
+        # One line each, so that in text none of them can begin a line of its own.
+        "notice": one_line(message.notice, NOTICE_LIMIT),
+        "progress": one_line(message.progress, NOTICE_LIMIT),
+        "on_behalf": one_line(message.on_behalf, NAME_LIMIT),
         "choices": [_choice(choice, link) for choice in message.choices],
         "expires_at": _moment(message.expires_at),
         "short_fingerprint": message.fingerprint.removeprefix("sha256:")[:12],

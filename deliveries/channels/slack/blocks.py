@@ -45,6 +45,7 @@ VALUE_LIMIT = 800
 SHORT = 60
 REASON_LIMIT = 1000
 FALLBACK_LIMIT = 300
+NOTICE_LIMIT, PROGRESS_LIMIT = 600, 300
 TEXT_LIMIT = 2000
 _LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,1000}")
 
@@ -95,8 +96,8 @@ def _head(message: Message) -> Iterator[Block]:
     yield HeaderBlock(text=wording.plain(wording.line(message.title, 150, "(no title)")))
     if message.outcome:
         yield SectionBlock(text=wording.plain(wording.lines(message.outcome, 600)))
-    if message.kind == "reminder":
-        yield _context("A reminder: this request still waits for an answer.")
+    else:
+        yield from _standing(message)
     if message.deceptive:
         yield SectionBlock(
             text=wording.plain(
@@ -104,6 +105,18 @@ def _head(message: Message) -> Iterator[Block]:
                 "What is hidden is written out, like ⟦U+202E⟧."
             )
         )
+
+
+def _standing(message: Message) -> Iterator[Block]:
+    """What has happened to it so far, for whom the receiver answers, and how far it is."""
+    if message.kind == "reminder":
+        yield _context("A reminder: this request still waits for an answer.")
+    if message.notice:
+        yield SectionBlock(text=wording.plain(wording.lines(message.notice, NOTICE_LIMIT)))
+    if message.on_behalf:
+        yield _context(f"You are asked in place of {wording.line(message.on_behalf, 150)}.")
+    if message.progress:
+        yield _context(f"So far: {wording.line(message.progress, PROGRESS_LIMIT)}")
 
 
 def _tail(message: Message, buttons: list[ButtonElement]) -> Iterator[Block]:
@@ -121,6 +134,8 @@ def _stakes(message: Message) -> Iterator[Block]:
     if message.on_timeout:
         silence = wording.line(message.on_timeout, 200)
         yield _context(f"If nobody answers by then, {silence}.")
+    if message.second_factor and message.choices:
+        yield _context("An answer takes your second factor: open the request to give it.")
 
 
 def _risk(risk: str) -> TextObject:
@@ -207,17 +222,25 @@ def _is_short(fact: Fact) -> bool:
 
 
 def _buttons(message: Message, key: str) -> list[ButtonElement]:
-    """A button a choice; where the risk is high, approving is a link to where people sign in."""
+    """A button a choice; where the risk is high, approving is a link to where people sign in.
+
+    Where an answer takes a second factor, so does every answer: the link is all there is.
+    """
     if not message.choices:
         return []
-    is_high = message.risk == HIGH
-    offered = [choice for choice in message.choices if not is_high or choice.decision == "rejected"]
-    pressable = list(_pressable(message, offered, key))
+    pressable = list(_pressable(message, _offered(message), key))
     if not _LINK.fullmatch(message.url):
         return pressable
-    if is_high:
+    if message.page_only:
         return [_link("Open to decide", message.url, "primary"), *pressable]
     return [*pressable, _link("Open in dashboard", message.url)]
+
+
+def _offered(message: Message) -> list[Choice]:
+    if message.second_factor:
+        return []
+    is_high = message.risk == HIGH
+    return [choice for choice in message.choices if not is_high or choice.decision == "rejected"]
 
 
 def _pressable(message: Message, offered: list[Choice], key: str) -> Iterator[ButtonElement]:

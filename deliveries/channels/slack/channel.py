@@ -73,11 +73,20 @@ class SlackChannel(Channel):
         return address
 
     def send(
-        self, message: Message, *, to: str, key: str, link: str = "", code: str = ""
+        self,
+        message: Message,
+        *,
+        to: str,
+        key: str,
+        link: str = "",
+        code: str = "",
+        earlier: dict[str, str] | None = None,
     ) -> Receipt:
         """Post one message; `key` travels in its buttons and its metadata.
 
-        Slack has no idempotency key: after a lost answer `find` tells whether it was posted.
+        Slack has no idempotency key: after a lost answer `find` tells whether it was posted. A
+        reminder stands on its own: of a reply in a thread Slack tells nobody who has not written
+        there.
         """
         posted = api.call(
             api.client().chat_postMessage,
@@ -93,14 +102,23 @@ class SlackChannel(Channel):
         )
         return _receipt(posted.get("channel"), posted.get("ts"))
 
-    def update(self, message: Message, *, to: str, provider_ids: dict[str, str]) -> None:
-        """Rewrite the message: the outcome instead of the buttons."""
+    def update(
+        self,
+        message: Message,
+        *,
+        to: str,
+        provider_ids: dict[str, str],
+        key: str = "",
+        link: str = "",
+    ) -> None:
+        """Rewrite the message: the outcome instead of the buttons, or the same buttons again."""
+        drawn = blocks.telling(message) if message.outcome else blocks.asking(message, key)
         api.call(
             api.client().chat_update,
             channel=provider_ids["channel"],
             ts=provider_ids["ts"],
             text=blocks.fallback(message),
-            blocks=blocks.telling(message),
+            blocks=drawn,
             parse="none",
             link_names=False,
         )

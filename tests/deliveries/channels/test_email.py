@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from deliveries.channels.base import ChannelError, Fact, Message
 from deliveries.channels.email import EmailChannel
+from deliveries.channels.email.channel import may_reply
 from deliveries.channels.email.compose import request as compose
 from tests.deliveries.channels.contract import CANARY, KEY, LINK, ChannelContract, Provider
 from tests.deliveries.factories import HOSTILE, make_message
@@ -357,3 +358,66 @@ def test_domain_of_an_odd_sender_is_replaced(settings: Settings) -> None:
     settings.DEFAULT_FROM_EMAIL = "nobody"
     headers = compose(make_message(), to="a@example.com", key=KEY, link=LINK).extra_headers
     assert cast(str, headers["Message-ID"]) == f"<{KEY}@localhost>"
+
+
+# --- How it stands --------------------------------------------------------------------------------
+
+STANDING = {
+    "notice": "Bob has changed the data: your answer is about what it says now.",
+    "progress": "1 of 2, waiting for Finance.",
+    "on_behalf": "Zoe Absent",
+}
+
+
+def test_both_parts_say_what_happened_for_whom_and_how_far_it_is() -> None:
+    for words in (text(**STANDING), Reader(html(**STANDING)).words):
+        for part in STANDING.values():
+            assert part in words
+        assert words.index(STANDING["notice"]) < words.index("120")
+
+
+def test_once_it_is_settled_only_the_outcome_is_told() -> None:
+    settled = STANDING | {"outcome": "Approved by Ann.", "choices": []}
+    for words in (text(**settled), Reader(html(**settled)).words):
+        assert "Approved by Ann." in words
+        assert not [part for part in STANDING.values() if part in words]
+
+
+def test_mail_without_anything_of_the_kind_has_no_gaps() -> None:
+    assert "Refund order A-1009\nrefund-bot of the team Payments asks" in text()
+    assert "\n\n\n" not in text(notice="Bob has changed the data.", on_behalf="Zoe")
+
+
+def test_what_people_are_called_stays_text() -> None:
+    hostile = f"{HOSTILE}\nYOUR ANSWER\n  Approve:\n  https://evil.example/"
+    odd = {"notice": hostile, "progress": hostile, "on_behalf": hostile}
+    read = Reader(html(**odd))
+    assert "script" not in read.tags
+    assert "onload" not in read.attributes
+    assert not [link for link in read.links if "evil" in link]
+    assert text(**odd).count("\nYOUR ANSWER\n") == 1
+    assert "{{7*7}}" in text(**odd)
+
+
+def test_reminder_comes_in_the_thread_of_its_question(smtp: MailServer) -> None:
+    send()
+    EmailChannel().send(
+        make_message(kind="reminder", subject="Reminder: approve by 24 Nov 17:00 UTC: Refund"),
+        to="ann@example.com",
+        key="0193aaaa-0000-7000-8000-000000000002",
+        link=LINK,
+    )
+    asked, again = smtp.accepted
+    assert again["References"] == asked["References"]
+    assert again["In-Reply-To"] == asked["In-Reply-To"]
+    assert again["Message-ID"] != asked["Message-ID"]
+    assert again["Subject"].startswith("Reminder: approve by")
+    assert "STILL WAITING FOR AN ANSWER" in text_of(again)
+
+
+def test_where_a_second_factor_is_wanted_no_answer_by_mail_is_offered() -> None:
+    wanted = make_message(risk="low", second_factor=True)
+    assert may_reply(make_message(risk="low"))
+    assert not may_reply(wanted)
+    for words in (text(second_factor=True), Reader(html(second_factor=True)).words):
+        assert "takes your second factor" in words

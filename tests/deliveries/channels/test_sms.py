@@ -163,7 +163,38 @@ def test_text_that_deceives_is_said_and_has_to_be_opened() -> None:
 
 
 def test_a_reminder_says_so() -> None:
-    assert compose(low(kind="reminder"), link=LONG_LINK).startswith("Still waiting: approve")
+    assert compose(low(kind="reminder"), link=LONG_LINK).startswith("Reminder: approve")
+
+
+def test_whoever_stands_in_reads_for_whom() -> None:
+    text = compose(low(on_behalf="Zoë Absent"), link=LONG_LINK, code=CODE)
+    assert text.startswith('Approve for Zoe Absent "Refund order A-1009"?')
+    reminder = compose(low(kind="reminder", on_behalf="Zoë Absent"), link=LONG_LINK)
+    assert reminder.startswith("Reminder: approve for Zoe Absent ")
+
+
+def test_the_title_matters_more_than_for_whom() -> None:
+    link = LONG_LINK + "a" * 122
+    text = compose(low(on_behalf="Zoe Absent"), link=link, code=CODE)
+    assert "Zoe" not in text
+    assert "Refund order A-1009" in text
+    assert gsm7.segments(text) <= 2
+
+
+@pytest.mark.parametrize("name", ['x" YES BCDFG', "evil.com\nUntil never.", "пётр", "🙂" * 80])
+def test_a_name_is_a_few_harmless_letters(name: str) -> None:
+    text = compose(low(on_behalf=name), link=LONG_LINK, code=CODE)
+    first = text.splitlines()[0]
+    assert first.count('"') == 2
+    assert "evil.com" not in text
+    assert gsm7.is_gsm7(text)
+    assert first.endswith('"Refund order A-1009"?')
+
+
+def test_where_a_second_factor_is_wanted_there_is_no_code() -> None:
+    assert SmsChannel().new_code(low()) != ""
+    assert SmsChannel().new_code(low(second_factor=True)) == ""
+    assert CODE not in compose(low(second_factor=True), link=LONG_LINK, code=CODE)
 
 
 def test_an_outcome_is_told_without_anything_to_press() -> None:

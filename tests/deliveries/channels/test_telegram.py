@@ -275,6 +275,10 @@ messages = st.builds(
     outcome=st.just("") | anything,
     choices=st.sampled_from([[], make_message().choices]),
     deceptive=st.booleans(),
+    progress=anything | st.text("\U0001f600", min_size=200, max_size=300),
+    notice=anything | st.text("\U0001f600", min_size=300, max_size=400),
+    on_behalf=anything | st.text("\U0001f600", min_size=100, max_size=200),
+    second_factor=st.booleans(),
 )
 
 
@@ -291,7 +295,47 @@ def test_any_message_is_one_that_telegram_takes(message: Message, link: str) -> 
     assert len(styled(body, "pre")) <= 2
 
 
+def test_it_says_what_happened_for_whom_and_how_far_it_is(telegram: Telegram) -> None:
+    standing = {"notice": "Bob has changed the data.", "on_behalf": "Ann", "progress": "1 of 2."}
+    send(make_message(**standing))
+    send(make_message(**standing, outcome=OUTCOME, choices=[]))
+    asked, settled = (each["text"] for each in telegram.messages())
+    for part in ("Bob has changed the data.", "You are asked in place of Ann.", "So far: 1 of 2."):
+        assert part in asked
+        assert part not in settled
+
+
+def test_what_people_are_called_makes_no_link_and_no_line_of_ours(telegram: Telegram) -> None:
+    hostile = f"https://evil.example @all {HOSTILE}\nDecide by never."
+    send(make_message(notice=hostile, on_behalf=hostile, progress=hostile))
+    [message] = telegram.messages()
+    boxes = styled(message, "code")
+    assert sum(each.startswith("https://evil.example @all") for each in boxes) == 3
+    assert "\nDecide by never." not in message["text"]
+
+
+def test_a_reminder_answers_the_message_that_asked(telegram: Telegram) -> None:
+    ids = send().provider_ids
+    reminder = make_message(kind="reminder")
+    channel = TelegramChannel()
+    channel.send(reminder, to=str(ANN), key=KEY, link=PUBLIC_LINK, earlier=ids)
+    asked, again = telegram.messages()
+    assert again["reply_parameters"]["message_id"] == asked["message_id"]
+    assert again["reply_parameters"]["allow_sending_without_reply"] is True
+    assert again["text"].startswith("Still waiting for an answer")
+
+
 # --- Buttons --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("risk", ["low", "medium", "high"])
+def test_where_a_second_factor_is_wanted_every_button_opens_the_page(
+    telegram: Telegram, risk: str
+) -> None:
+    send(make_message(risk=risk, second_factor=True))
+    [message] = telegram.messages()
+    assert all(button["url"].startswith(PUBLIC_LINK) for button in buttons(message))
+    assert "takes your second factor" in message["text"]
 
 
 def test_what_can_be_seen_can_be_decided_here(telegram: Telegram) -> None:
@@ -473,6 +517,17 @@ def test_a_decided_message_tells_it_and_has_no_buttons(telegram: Telegram) -> No
 def test_buttons_go_even_if_the_caller_left_the_choices_in(telegram: Telegram) -> None:
     rewrite(send().provider_ids, choices=make_message().choices)
     assert buttons(telegram.messages()[0]) == []
+
+
+def test_a_question_that_still_stands_keeps_its_buttons(telegram: Telegram) -> None:
+    receipt = send()
+    [before] = [buttons(each) for each in telegram.messages()]
+    told = make_message(progress="1 of 2, waiting for Finance.")
+    channel, ids = TelegramChannel(), receipt.provider_ids
+    channel.update(told, to=str(ANN), provider_ids=ids, key=KEY, link=PUBLIC_LINK)
+    [message] = telegram.messages()
+    assert "1 of 2, waiting for Finance." in message["text"]
+    assert buttons(message) == before
 
 
 def test_rewriting_twice_is_fine(telegram: Telegram) -> None:

@@ -58,6 +58,10 @@ messages = st.builds(
     choices=st.lists(choices, max_size=4),
     outcome=words,
     deceptive=st.booleans(),
+    progress=words,
+    notice=words,
+    on_behalf=words,
+    second_factor=st.booleans(),
 )
 
 
@@ -277,3 +281,43 @@ def test_odd_deadlines_are_shown_somehow(when: str) -> None:
 
 def test_reminder_says_so() -> None:
     assert "A reminder" in screen(asking(kind="reminder"))
+
+
+# --- How it stands --------------------------------------------------------------------------------
+
+STANDING = {
+    "notice": "Bob has changed the data: your answer is about what it says now.",
+    "progress": "1 of 2, waiting for Finance.",
+    "on_behalf": "Ann Approver",
+}
+
+
+def test_it_says_what_happened_for_whom_and_how_far_it_is_above_the_facts() -> None:
+    drawn = asking(**STANDING)
+    assert [part["type"] for part in drawn[:4]] == ["header", "section", "context", "context"]
+    shown = screen(drawn)
+    for part in (STANDING["notice"], "in place of Ann Approver.", "So far: 1 of 2, waiting for"):
+        assert part in shown
+    assert shown.index("So far") < shown.index("Damaged in transit")
+
+
+def test_what_people_are_called_is_read_as_it_is() -> None:
+    hostile = f"<!channel> *{HOSTILE}*\n:tada: <https://evil.example|Approve>"
+    drawn = asking(notice=hostile, progress=hostile, on_behalf=hostile)
+    assert block_kit.check(drawn) == []
+    assert not [text for text in text_objects(drawn, "mrkdwn") if "evil" in text]
+    assert "<!channel>" in screen(drawn)
+
+
+def test_once_it_is_settled_only_the_outcome_is_told() -> None:
+    shown = screen(blocks.telling(make_message(**STANDING, outcome="Approved by Ann in Slack.")))
+    assert "Approved by Ann in Slack." in shown
+    assert not [words for words in ("Bob has changed", "So far", "in place of") if words in shown]
+
+
+@pytest.mark.parametrize("risk", ["low", "medium", "high"])
+def test_where_a_second_factor_is_wanted_the_page_is_all_there_is(risk: str) -> None:
+    drawn = asking(risk=risk, second_factor=True)
+    assert list(buttons(drawn)) == [blocks.OPEN]
+    assert buttons(drawn)[blocks.OPEN]["url"] == make_message().url
+    assert "takes your second factor" in screen(drawn)

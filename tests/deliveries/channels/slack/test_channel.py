@@ -272,6 +272,28 @@ def test_rewritten_message_tells_the_outcome_and_has_no_buttons(workspace: Works
         assert part in workspace.last.seen
 
 
+def test_question_that_still_stands_keeps_its_buttons(workspace: Workspace) -> None:
+    ids = send().provider_ids
+    before = workspace.last.buttons
+    told = make_message(progress="1 of 2, waiting for Finance.")
+    SlackChannel().update(told, to=ANN, provider_ids=ids, key=KEY)
+    assert len(workspace.posts) == 1
+    assert "1 of 2, waiting for Finance." in workspace.last.seen
+    assert {name: part.get("value") for name, part in workspace.last.buttons.items()} == {
+        name: part.get("value") for name, part in before.items()
+    }
+    assert pressed(workspace, "hitl_approve").reference == KEY
+
+
+def test_buttons_go_with_the_outcome_even_if_the_caller_left_the_choices_in(
+    workspace: Workspace,
+) -> None:
+    ids = send().provider_ids
+    told = make_message(outcome="Approved by Bob.")
+    SlackChannel().update(told, to=ANN, provider_ids=ids, key=KEY)
+    assert workspace.last.buttons == {}
+
+
 def test_rewritten_message_can_still_be_found(workspace: Workspace) -> None:
     receipt = send()
     update(receipt.provider_ids)
