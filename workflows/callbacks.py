@@ -20,6 +20,7 @@ from hitl.accounts.models import User
 from hitl.lib.db import database_now
 from hitl.lib.errors import Conflict, HitlError
 from workflows import decision_form, links, services
+from workflows.deciding import SECOND_FACTORS
 from workflows.errors import (
     AlreadyDecided,
     DigestMismatch,
@@ -34,6 +35,9 @@ from workflows.transitions import lock
 
 SEE_OTHER, GONE, TOO_MANY = 303, 410, 429
 NONCE = "nonce"
+NO_FACTOR = (
+    "The policy asks for a second factor, and guests have none: somebody else has to decide."
+)
 
 
 class AskedAgain(Conflict):
@@ -94,7 +98,7 @@ def _show(request: HttpRequest, visitor: Visitor, workflow: Workflow) -> HttpRes
             workflow.pk,
             user=visitor.user,
             source=visitor.delivery.channel,
-            certain=visitor.strength == "session",
+            certain=visitor.is_logged_in,
         )
     return _page(request, visitor, workflow, editing=_choice(request) == Verdict.MODIFIED)
 
@@ -125,6 +129,8 @@ def _page(
 ) -> HttpResponse:
     """The request with everything needed to decide it, or with the reason why not."""
     context = decision_form.context(workflow, user=visitor.user, **form)
+    if context["step_up"] and visitor.membership is None:
+        context["hindrance"] = context["hindrance"] or NO_FACTOR
     return render(
         request,
         "workflows/respond.html",
@@ -133,6 +139,7 @@ def _page(
             "choice": _choice(request),
             "visitor": visitor,
             "may_decide": visitor.may_decide(workflow),
+            "wants_factor": context["step_up"] and visitor.strength not in SECOND_FACTORS,
             "hidden": [(NONCE, links.page_nonce(visitor, workflow.current_fingerprint))],
             "page": _page_url(visitor.delivery.pk, _choice(request)),
             "edit_url": f"?choice={Verdict.MODIFIED}",

@@ -5,7 +5,7 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -20,10 +20,10 @@ from workflows.policies import Act, Case, People, Person, Request, Vote, absence
 from workflows.policies import Withdrawal as Retraction
 from workflows.policies.absence import Absence as Away
 from workflows.policies.absence import Asked
-from workflows.policies.escalation import Schedule, fired, schedule
+from workflows.policies.escalation import ESCALATION, Item, Schedule, fired, schedule
 from workflows.policies.plain import Names
 from workflows.policies.shape import Policy as Shape
-from workflows.policies.shape import Stage
+from workflows.policies.shape import Stage, read
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,13 @@ class CaseFile:
     def raw(self) -> dict[str, Any]:
         policy: dict[str, Any] = self.workflow.policy
         return policy
+
+    def after(self, item: Item) -> "CaseFile":
+        """The same once an item of the schedule has taken place (or was passed over)."""
+        fired_now = self.case.fired
+        if item.kind == ESCALATION:
+            fired_now |= {(self.workflow.stage, item.number)}
+        return replace(self, case=replace(self.case, fired=fired_now), done=self.done | {item.key})
 
     def standing(self, user: User) -> list[Decision]:
         """The person's own answers of this round that have not been taken back, oldest first."""
@@ -188,6 +195,13 @@ def plan(workflow: Workflow, policy: Shape, done: Iterable[str], now: dt.datetim
         done=frozenset(done),
         calendars=calendar,
     )
+
+
+def wants_second_factor(workflow: Workflow) -> bool:
+    """Whether an answer in the open stage takes one at this risk: then no channel can take it."""
+    stages = read(workflow.policy).stages
+    at_hand = workflow.is_open and workflow.stage < len(stages)
+    return at_hand and stages[workflow.stage].wants_second_factor(str(workflow.risk))
 
 
 def next_due(schedule: Schedule, now: dt.datetime) -> dt.datetime | None:

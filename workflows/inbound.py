@@ -20,7 +20,7 @@ from hitl.accounts.models import User
 from hitl.lib.actor import Actor
 from hitl.lib.errors import HitlError, InvalidInput
 from hitl.lib.urls import absolute
-from workflows import aside, channel_forms, services
+from workflows import aside, cases, channel_forms, services
 from workflows.errors import AlreadyDecided, Expired, NotYours, verdict_sentence
 from workflows.models import Risk, Verdict, Workflow
 
@@ -78,6 +78,7 @@ def _answer(channel: Channel, reply: Reply) -> Outcome:
     _check_open(workflow, delivery)
     try:
         _check_risk(channel, workflow)
+        check_factor(workflow, delivery)
         if reply.action != "decide":
             return _ask(channel, reply, workflow, delivery)
         return _decide(channel, reply, workflow, delivery, person)
@@ -132,6 +133,13 @@ def _check_risk(channel: Channel, workflow: Workflow) -> None:
     if workflow.is_open and workflow.risk not in enough:
         page = absolute(f"/workflows/{workflow.pk}/")
         raise NotFromHere(f"At this risk please log in to decide: {page}")
+
+
+def check_factor(workflow: Workflow, delivery: Delivery) -> None:
+    """What the policy wants shown in the open stage cannot be shown in a channel."""
+    if delivery.stage == workflow.stage and cases.wants_second_factor(workflow):
+        page = absolute(f"/workflows/{workflow.pk}/")
+        raise NotFromHere(f"The policy asks for your second factor here; please decide on {page}")
 
 
 def _ask(channel: Channel, reply: Reply, workflow: Workflow, delivery: Delivery) -> Outcome:

@@ -18,9 +18,10 @@ from django.urls import reverse
 from deliveries import selectors as deliveries
 from deliveries.models import Delivery, DeliveryToken
 from hitl.accounts import selectors as accounts
+from hitl.accounts import stepup
 from hitl.accounts.models import Membership, User
 from hitl.lib.errors import Forbidden
-from workflows import guests
+from workflows import cases, guests
 from workflows.models import Workflow
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,8 @@ class LoginNeeded(Forbidden):
 
 @dataclass(frozen=True)
 class Visitor:
-    """The person before the page. `strength` is `session` when logged in, else `link`.
+    """The person before the page. `strength` is `link`, or for who is logged in `session` or the
+    second factor that was freshly shown.
 
     Guests have no membership, and the link is all they ever have.
     """
@@ -78,9 +80,17 @@ class Visitor:
     membership: Membership | None
     strength: str
 
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether there is more than the link."""
+        return self.strength != guests.BY_LINK
+
     def may_decide(self, workflow: Workflow) -> bool:
-        """Whether this proof of identity is enough for the request's risk."""
-        return self.strength == "session" or is_enough(workflow)
+        """Whether this proof of identity is enough for the request's risk; a second factor is
+        asked for by the gate, of those who are logged in."""
+        if self.is_logged_in:
+            return True
+        return is_enough(workflow) and not cases.wants_second_factor(workflow)
 
 
 def is_enough(workflow: Workflow) -> bool:
@@ -115,7 +125,8 @@ def visitor(request: HttpRequest, delivery_id: UUID) -> Visitor:
         return _guest(delivery, delivery.user, link)
     if person is None and link and link.created_at < membership.role_since:
         raise LinkVoid("Your place in the team has changed since this message was sent: log in.")
-    return Visitor(delivery, delivery.user, membership, "session" if person else guests.BY_LINK)
+    strength = stepup.strength(request) if person else guests.BY_LINK
+    return Visitor(delivery, delivery.user, membership, strength)
 
 
 def _guest(delivery: Delivery, user: User, link: DeliveryToken | None) -> Visitor:

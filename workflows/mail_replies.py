@@ -17,7 +17,7 @@ from hitl.lib.actor import Actor
 from hitl.lib.errors import HitlError
 from workflows import guests, links, repeats, services
 from workflows.errors import NotYours, outcome_sentence
-from workflows.inbound import ASKED_AGAIN, NotFromHere, Outcome, told
+from workflows.inbound import ASKED_AGAIN, NotFromHere, Outcome, check_factor, told
 from workflows.models import Risk, Verdict, Workflow
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ def _answer(channel: Channel, reply: Reply, code: ReplyCode) -> Outcome:
     try:
         person = _person(reply, code, workflow)
         _check_risk(workflow)
+        check_factor(workflow, delivery)
         if delivery.round == workflow.round:
             return _decide(channel, reply, workflow, delivery, person)
     except (NotYours, NotFromHere, links.LinkVoid) as error:

@@ -9,7 +9,7 @@ from django.urls import reverse
 from deliveries.channels.base import Choice, Fact, Message
 from hitl.lib.text import has_deceptive, one_line, visible
 from hitl.lib.urls import absolute
-from workflows import links
+from workflows import cases, links
 from workflows.models import TimeoutAction, Workflow
 
 FACTS = 20
@@ -59,6 +59,7 @@ def approval(workflow: Workflow, *, kind: str = "approval") -> Message:
         choices=_choices(workflow),
         deceptive=is_deceptive(workflow),
         login_needed=not links.is_enough(workflow),
+        second_factor=cases.wants_second_factor(workflow),
     )
 
 
