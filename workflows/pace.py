@@ -1,7 +1,6 @@
 """What time does to a request: reminders, steps of the escalation, the deadline, and moving it."""
 
 import datetime as dt
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from workflows.models import Decision, FiredStep, Status, TimeoutAction, Verdict
 from workflows.policies import plain, silence
 from workflows.policies.escalation import ESCALATION, Item
 from workflows.policies.shape import ESCALATE, REPLACE, Stage
-from workflows.transitions import amend, lock, transition
+from workflows.transitions import amend, lock, lock_if_free, transition
 
 # --- Reminders and steps -------------------------------------------------------------------------
 
@@ -33,30 +32,34 @@ def take_steps(workflow_id: UUID) -> int:
     Judged by the database's clock under the lock: nothing after a verdict, nothing early. Two
     workers with the same request find the second time that there is nothing left to do.
     """
-    workflow = lock(workflow_id)
+    workflow = lock_if_free(workflow_id)
     now = database_now()
-    due = workflow.next_step_at
-    if workflow.status != Status.PENDING or due is None or due > now:
+    if workflow is None or workflow.status != Status.PENDING:
         return 0
-    done = 0
+    if workflow.next_step_at is None or workflow.next_step_at > now:
+        return 0
     file = cases.load(workflow, now=now)
-    for item in file.schedule.skipped:
+    skipped, due = file.schedule.skipped, file.schedule.due
+    for item in skipped:
         _note(file, item, skipped=True)
-    for item in file.schedule.due:
-        _take(file, item)
-        file = cases.load(workflow, now=now)
-        done += 1
-    Workflow.objects.filter(pk=workflow.pk).update(next_step_at=cases.next_due(file.schedule, now))
-    return done
+        file = file.after(item)
+    for item in due:
+        file = _take(file, item)
+    left = cases.next_due(file.schedule, now)
+    Workflow.objects.filter(pk=workflow.pk).update(next_step_at=left)
+    return len(due)
 
 
-def _take(file: CaseFile, item: Item, **changes: Any) -> None:
+def _take(file: CaseFile, item: Item, **changes: Any) -> CaseFile:
+    """Do one thing that is due; how the case stands after it."""
     _note(file, item)
     stage = file.policy.stages[file.workflow.stage]
+    after = file.after(item)
     if item.kind == ESCALATION:
-        _escalate(file, stage, item, **changes)
+        _escalate(file, after, stage, item, **changes)
     else:
         _remind(file, stage, item)
+    return after
 
 
 def _note(file: CaseFile, item: Item, *, skipped: bool = False) -> None:
@@ -95,7 +98,7 @@ def _claimed(file: CaseFile) -> set[str] | None:
     return {seat.person for seat in seats} or None
 
 
-def _escalate(file: CaseFile, stage: Stage, item: Item, **changes: Any) -> None:
+def _escalate(file: CaseFile, after: CaseFile, stage: Stage, item: Item, **changes: Any) -> None:
     """Ask the people of the step; with `replace`, nobody else any more."""
     step = stage.escalation[item.number]
     workflow = file.workflow
@@ -110,27 +113,24 @@ def _escalate(file: CaseFile, stage: Stage, item: Item, **changes: Any) -> None:
         | {"step": item.number, "to": plain.meant(step.leaf.who, file.names), "mode": step.mode},
         now=file.now,
         wave=wave,
-        asks=_asks(file, stage, item.number),
+        asks=_asks(after, stage),
         **changes,
     )
-    now = cases.load(workflow, now=file.now)
-    persons = set(now.case.rights.everyone(step.leaf))
+    persons = set(after.case.rights.everyone(step.leaf))
     if step.mode == REPLACE and not item.turn:
-        gone = before - {each.user.pk for each in asking.invitations(now)}
+        gone = before - {each.user.pk for each in asking.invitations(after)}
         sentence = (
             f"Nobody answered in time: {plain.meant(step.leaf.who, file.names)} is asked now."
         )
         asking.close_wave(file, sentence, users=[u for u in file.users.values() if u.pk in gone])
     notice = "Nobody else has answered in time, so you are asked." if not item.turn else ""
     kind = Delivery.Kind.REMINDER if item.turn else Delivery.Kind.APPROVAL
-    asking.ask(now, persons=persons, kind=kind, channels=step.channels, notice=notice)
+    asking.ask(after, persons=persons, kind=kind, channels=step.channels, notice=notice)
 
 
-def _asks(file: CaseFile, stage: Stage, number: int) -> str:
-    """Whom the stage asks once this step has been taken, too; the inbox looks for it."""
-    taken = {*file.case.fired, (stage.index, number)}
-    leaves = replace(file.case.rights, fired=frozenset(taken)).open_leaves(stage)
-    return asking.whom(leaves, also=file.handed_to)
+def _asks(file: CaseFile, stage: Stage) -> str:
+    """Whom the stage asks now, steps that have been taken included; the inbox looks for it."""
+    return asking.whom(file.case.rights.open_leaves(stage), also=file.handed_to)
 
 
 def _timing(stage: Stage, item: Item) -> dict[str, Any]:
@@ -151,9 +151,11 @@ def time_out(workflow_id: UUID) -> bool:
 
     Judged by the database's clock under the lock: never early, and never after a verdict.
     """
-    workflow = lock(workflow_id)
+    workflow = lock_if_free(workflow_id)
     now = database_now()
-    if workflow.status != Status.PENDING or workflow.held_at or workflow.expires_at > now:
+    if workflow is None or workflow.status != Status.PENDING:
+        return False
+    if workflow.held_at or workflow.expires_at > now:
         return False
     data = {
         "timeoutAction": workflow.timeout_action,
@@ -196,13 +198,10 @@ def _escalate_late(workflow: Workflow, now: dt.datetime) -> bool:
     # The new deadline goes with the event; without it the schedule would be empty.
     first = workflow.first_expires_at or workflow.expires_at
     workflow.expires_at, workflow.first_expires_at = said.deadline, first
-    _take(
-        cases.load(workflow, now=now),
-        Item(now, ESCALATION, said.step, 0, now),
-        expires_at=said.deadline,
-        first_expires_at=first,
-    )
-    left = cases.next_due(cases.load(workflow, now=now).schedule, now)
+    item = Item(now, ESCALATION, said.step, 0, now)
+    file = cases.load(workflow, now=now)
+    file = _take(file, item, expires_at=said.deadline, first_expires_at=first)
+    left = cases.next_due(file.schedule, now)
     Workflow.objects.filter(pk=workflow.pk).update(next_step_at=left)
     return True
 

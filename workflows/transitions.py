@@ -42,6 +42,16 @@ def lock(workflow_id: UUID, *, team_id: UUID | None = None) -> Workflow:
     return workflow
 
 
+def lock_if_free(workflow_id: UUID) -> Workflow | None:
+    """The row lock, or None where somebody else has it (or there is no such workflow).
+
+    For sweeps: they come again, and must neither wait for people nor walk in step with each other.
+    """
+    require_transaction()
+    rows = Workflow.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
+    return rows.filter(pk=workflow_id).select_related("agent", "team", "responded_by").first()
+
+
 def transition(
     workflow: Workflow,
     to: Status,
