@@ -25,6 +25,7 @@ urlpatterns = [
     ),
     path("me/", include("dashboard.me_urls")),
     path("teams/", include("dashboard.team_urls")),
+    path("webhooks/", include("dashboard.webhook_urls")),
     path("sandbox/", include("dashboard.sandbox_urls")),
     path("login/", login.login, name="login"),
     path("login/", login.login, name="account_login"),  # allauth's name for it

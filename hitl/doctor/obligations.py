@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db.models import Count, Min, Q, QuerySet
 
 from deliveries.models import Delivery
+from events.webhooks import sending as webhooks
 from hitl.doctor.findings import FAIL, OK, WARN, Finding
 from hitl.lib.db import database_now
 from workflows.models import ExecutionAttempt, Status, Workflow
@@ -26,6 +27,7 @@ def look() -> list[Finding]:
             (Delivery.objects.all(), "update_due_at", "Sent messages to tell the outcome"),
             (_open(), "expires_at", "Requests past their deadline"),
             (Workflow.objects.all(), "execution_due_at", "Approved actions that have not begun"),
+            (_to_post(now), "next_attempt_at", "Webhooks that wait to be sent"),
             (_running(), "lease_until", "Attempts that fell silent"),
         )
     ]
@@ -37,6 +39,12 @@ def _to_send(now: dt.datetime) -> QuerySet[Any]:
     stale = now - dt.timedelta(seconds=settings.DELIVERY_CLAIM_SECONDS)
     waiting = Delivery.objects.filter(status=Delivery.Status.PENDING)
     return waiting.filter(Q(claimed_at=None) | Q(claimed_at__lt=stale))
+
+
+def _to_post(now: dt.datetime) -> QuerySet[Any]:
+    """Those of endpoints that are on and not left alone: the others wait on purpose."""
+    may = Q(endpoint__rests_until=None) | Q(endpoint__rests_until__lt=now - PATIENCE)
+    return webhooks.due(now).filter(may, endpoint__is_active=True)
 
 
 def _open() -> QuerySet[Any]:
