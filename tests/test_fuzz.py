@@ -17,8 +17,8 @@ from django.db import close_old_connections
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from hitl.accounts.models import Agent, User
-from hitl.accounts.services import issue_user_token
+from hitl.accounts.models import Agent, Role, User
+from hitl.accounts.services import add_member, issue_user_token
 from hitl.lib import strict_json
 from hitl.lib.errors import InvalidInput
 from tests.workflows.factories import (
@@ -31,8 +31,12 @@ from tests.workflows.factories import (
 from workflows import executions, services
 from workflows.api.queries import UUID_FORM
 
-# Forms have rules of their own, approvers must be known, edits must fit the request's form.
-RELATED = ("createWorkflow", "createWorkflowAtSeedPath", "decideWorkflow")
+# Forms have rules of their own, approvers must be known, edits must fit the request's form,
+# policies and rules are judged by more than their shape, and webhooks go to https only.
+RELATED = (
+    "createWorkflow", "createWorkflowAtSeedPath", "decideWorkflow", "createPolicy", "changePolicy",
+    "tryPolicy", "changeRules", "tryRules", "createWebhook", "changeWebhook",
+)  # fmt: skip
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 schema: Any = schemathesis.openapi.from_wsgi("/api/schema/?format=json", get_wsgi_application())
 
@@ -65,7 +69,8 @@ def _keep_the_connection() -> Iterator[None]:
 
 @pytest.fixture
 def callers(agent: Agent, approver: User, api_key: str) -> dict[str, str]:
-    """The Authorization header of each kind of caller."""
+    """The Authorization header of each kind of caller; the person may do whatever people may."""
+    add_member(agent.team, approver, Role.MANAGER)
     ActionTypeFactory(team=agent.team, name="payments.refund")
     return {
         "agent": f"Bearer {api_key}",

@@ -16,7 +16,7 @@ from workflows.api.operations import Operation
 
 UUID_SCHEMA = {"type": "string", "format": "uuid"}
 AGENTS = ("apiKey", "apiKeyHeader", "jwt", "jwtCookie")
-PATH_IDS = ("workflow_id", "delivery_id", "webhook_id", "message_id")
+PATH_IDS = ("workflow_id", "delivery_id", "webhook_id", "message_id", "policy_id")
 PEOPLE = ("jwt", "jwtCookie", "session")
 _WHO = {MayCreate: AGENTS, MayExecute: AGENTS, IsPerson: PEOPLE}
 
@@ -146,6 +146,8 @@ TAGS = {
     "Execution": "Carry out what was approved.",
     "Deliveries": "Messages about a request, and whether they got through.",
     "Webhooks": "Where we post what happens, signed after Standard Webhooks (docs/webhooks.md).",
+    "Policies": "Who must answer, how many, by when: for managers of a team.",
+    "Rules": "What is decided without a person, and what needs which policy: for managers.",
     "Action types": "What a team has declared about kinds of actions.",
     "Service": "Is the server there?",
 }

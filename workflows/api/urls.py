@@ -2,10 +2,19 @@
 
 from django.urls import URLPattern, path
 
-from workflows.api import delivery_views, docs, service_views, views, webhook_views
+from workflows.api import (
+    delivery_views,
+    docs,
+    policy_views,
+    service_views,
+    share_urls,
+    views,
+    webhook_views,
+)
 
 _ONE = "api/v1/workflows/<str:workflow_id>"
 _HOOK = "api/v1/webhooks/<str:webhook_id>"
+_POLICY = "api/v1/policies/<str:policy_id>"
 _MESSAGE = f"{_HOOK}/messages/<str:message_id>"
 
 urlpatterns: list[URLPattern] = [
@@ -21,6 +30,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{_ONE}/execution/heartbeat", views.Heartbeat.as_view(), name="api-heartbeat"),
     path(f"{_ONE}/execution/complete", views.CompleteExecution.as_view(), name="api-complete"),
     path(f"{_ONE}/execution/fail", views.FailExecution.as_view(), name="api-fail"),
+    *share_urls.urlpatterns,
     path(
         "api/v1/deliveries/<str:delivery_id>/retry",
         delivery_views.RetryDelivery.as_view(),
@@ -38,6 +48,12 @@ urlpatterns: list[URLPattern] = [
         webhook_views.ResendWebhookMessage.as_view(),
         name="api-webhook-resend",
     ),
+    path("api/v1/policies", policy_views.Policies.as_view(), name="api-policies"),
+    path("api/v1/policies/dry-run", policy_views.TryPolicy.as_view(), name="api-policy-dry-run"),
+    path(_POLICY, policy_views.OnePolicy.as_view(), name="api-policy"),
+    path(f"{_POLICY}/versions", policy_views.PolicyVersions.as_view(), name="api-policy-versions"),
+    path("api/v1/rules", policy_views.Rules.as_view(), name="api-rules"),
+    path("api/v1/rules/dry-run", policy_views.TryRules.as_view(), name="api-rules-dry-run"),
     path("api/v1/action-types", views.ActionTypes.as_view(), name="api-action-types"),
     path("api/schema/", docs.Schema.as_view(), name="api-schema"),
     path("api/docs/", docs.Browse.as_view(), name="api-docs"),
