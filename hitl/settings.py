@@ -388,6 +388,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "Semantics": "workflows.models.Semantics",
         "Verdict": "workflows.models.Verdict",
         "Risk": "workflows.models.Risk",
+        "RemarkKind": "workflows.models.Remark.Kind",
         "TimeoutAction": "workflows.models.TimeoutAction",
         "Source": "workflows.models.doors",
         "DeliveryStatus": "deliveries.models.Delivery.Status",

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.urls import reverse
 
 from deliveries import routing
@@ -110,7 +110,10 @@ def open_questions(workflow: Workflow) -> int:
 def waiting(workflow_ids: list[UUID]) -> set[UUID]:
     """Which of these requests have a question that the agent has not answered."""
     rows = Remark.objects.filter(
-        workflow__in=workflow_ids, kind=Remark.Kind.QUESTION, answers__isnull=True
+        workflow__in=workflow_ids,
+        round=F("workflow__round"),
+        kind=Remark.Kind.QUESTION,
+        answers__isnull=True,
     )
     return set(rows.values_list("workflow_id", flat=True))
 

@@ -132,7 +132,7 @@ def _repeated(file: CaseFile, answer: Answer) -> Decision | None:
     for earlier in reversed(file.standing(answer.user)):
         if answer.stage not in (None, earlier.stage):
             continue
-        if answer.behalf not in (None, earlier.behalf_id):
+        if answer.behalf not in (None, earlier.behalf_id or earlier.user_id):
             continue
         if _is_same(file.workflow, earlier, answer):
             return earlier
@@ -451,7 +451,7 @@ def withdraw(
 def _standing_vote(file: CaseFile, user: User, behalf: UUID | None) -> Decision:
     stage = file.case.stage
     for one in reversed(file.standing(user)):
-        if stage and one.stage == stage.index and behalf in (None, one.behalf_id):
+        if stage and one.stage == stage.index and behalf in (None, one.behalf_id or one.user_id):
             return one
     raise NotYours("You have given no answer in this stage that could be taken back.")
 

@@ -51,7 +51,7 @@ def leases_lapsed(now: dt.datetime, *, limit: int) -> list[UUID]:
 
 def visible_to(principal: Agent | User) -> QuerySet[Workflow]:
     """Workflows of the agent's team, or of the person's teams."""
-    rows = Workflow.objects.select_related("agent", "team", "responded_by")
+    rows = Workflow.objects.select_related("agent", "team", "responded_by", "claimed_by")
     if isinstance(principal, Agent):
         return rows.filter(team_id=principal.team_id)
     return rows.filter(team__memberships__user=principal)

@@ -76,6 +76,14 @@ PROBLEMS: dict[str, Kind] = {
         "Prove that it is you",
         "The policy asks for a second factor at this risk: open the request in the dashboard.",
     ),
+    "claimed": Kind(
+        409,
+        "Somebody else looks after the request",
+        "Ann looks after it. You may decide all the same, or ask them or a manager to release it.",
+    ),
+    "answered": Kind(
+        409, "The question has been answered", "The agent has answered this question already."
+    ),
     "request-in-progress": Kind(
         409,
         "The same request is still being worked on",

@@ -47,7 +47,7 @@ _LOOKUPS = {
 
 def workflows(caller: Agent | User, params: dict[str, Any]) -> Page[Workflow]:
     """The caller's workflows, newest first."""
-    rows = selectors.visible_to(caller).prefetch_related("attempts")
+    rows = selectors.visible_to(caller).prefetch_related("attempts", "remarks")
     for name, lookup in _LOOKUPS.items():
         if name in params:
             rows = rows.filter(**{lookup: params[name]})

@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,6 +24,8 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 
 from events.hub import RESYNC, get_hub
+from events.types import EventType
+from workflows import conversation
 from workflows.api.queries import parse_uuid
 from workflows.models import SETTLED, Status, Workflow
 
@@ -47,14 +49,20 @@ IDS_A_QUERY = 1000
 AT_ONCE = 8
 
 
-def is_reached(status: str, until: str) -> bool:
-    """Whether a wait for `until` ("decided" or "settled") is over in this status."""
-    return status in SETTLED if until == "settled" else status != Status.PENDING
+def is_reached(status: str, until: str, *, asked: bool = False) -> bool:
+    """Whether a wait for `until` ("decided", "settled" or "asked") is over in this status.
+
+    `asked`: a question waits for the agent.
+    """
+    if until == "settled":
+        return status in SETTLED
+    return status != Status.PENDING or (until == "asked" and asked)
 
 
 def not_yet(workflow: Workflow, *, wait: int, until: str) -> dict[str, str]:
     """Headers of an answer: `Retry-After` where the caller wants to wait and still has to."""
-    if not wait or is_reached(workflow.status, until):
+    asked = wait > 0 and until == "asked" and conversation.open_questions(workflow) > 0
+    if not wait or is_reached(workflow.status, until, asked=asked):
         return {}
     return {"Retry-After": str(RETRY_SECONDS)}
 
@@ -90,7 +98,7 @@ class LongPoll:
         deadline = loop.time() + wish.seconds
         # Listening comes first: what happens between the look and the wait is then heard.
         async with get_hub().subscribe(f"workflow:{wish.workflow_id}") as hints:
-            with room.member(wish.workflow_id, hints):
+            with room.member(wish, hints):
                 while True:
                     answer = await room.ask(self.application, scope)
                     if not _says_not_yet(answer) or loop.time() >= deadline:
@@ -115,20 +123,26 @@ class _Room:
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._queues: defaultdict[UUID, set[Hints]] = defaultdict(set)
+        self._curious: Counter[UUID] = Counter()  # who waits for questions, too
         self._soon = asyncio.Event()
         self._check: asyncio.Task[None] | None = None
         self._asking: set[asyncio.Task[list[Message]]] = set()
 
     @contextlib.contextmanager
-    def member(self, workflow_id: UUID, hints: Hints) -> Iterator[None]:
+    def member(self, wish: "_Wish", hints: Hints) -> Iterator[None]:
         """Take part in the shared check."""
+        workflow_id, is_curious = wish.workflow_id, wish.until == "asked"
         self._queues[workflow_id].add(hints)
+        self._curious[workflow_id] += is_curious
         if self._check is None:
             self._check = asyncio.create_task(self._check_forever(), name="long-poll check")
         try:
             yield
         finally:
             self._queues[workflow_id].discard(hints)
+            self._curious[workflow_id] -= is_curious
+            if not self._curious[workflow_id]:
+                del self._curious[workflow_id]
             if not self._queues[workflow_id]:
                 del self._queues[workflow_id]
             if not self._queues and self._check is not None:
@@ -159,7 +173,7 @@ class _Room:
             hint = await hints.get()
             if hint["type"] == RESYNC["type"]:
                 self._soon.set()
-            elif is_reached(hint["status"], until):
+            elif is_reached(hint["status"], until, asked=_tells_of_question(hint)):
                 return
 
     async def _check_forever(self) -> None:
@@ -176,16 +190,30 @@ class _Room:
     async def _check_once(self) -> None:
         ids = list(self._queues)
         for start in range(0, len(ids), IDS_A_QUERY):
-            for workflow_id, status in await _statuses(ids[start : start + IDS_A_QUERY]):
+            some = ids[start : start + IDS_A_QUERY]
+            curious = [workflow_id for workflow_id in some if self._curious[workflow_id]]
+            asked = await _asked(curious) if curious else frozenset()
+            for workflow_id, status in await _statuses(some):
+                hint = {"type": "check", "status": status, "asked": workflow_id in asked}
                 for hints in self._queues.get(workflow_id, ()):
                     with contextlib.suppress(asyncio.QueueFull):
-                        hints.put_nowait({"type": "check", "status": status})
+                        hints.put_nowait(hint)
 
 
 # A thread for the length of one query; the connection goes back afterwards.
 @partial(database_sync_to_async, thread_sensitive=False)
 def _statuses(ids: list[UUID]) -> list[tuple[UUID, str]]:
     return list(Workflow.objects.filter(pk__in=ids).values_list("pk", "status"))
+
+
+@partial(database_sync_to_async, thread_sensitive=False)
+def _asked(ids: list[UUID]) -> Set[UUID]:
+    """Those in which a question waits for the agent."""
+    return conversation.waiting(ids)
+
+
+def _tells_of_question(hint: dict[str, Any]) -> bool:
+    return bool(hint.get("asked")) or hint.get("event_type") == EventType.HUMAN_ASKED
 
 
 def _wish(scope: Scope) -> _Wish | None:

@@ -92,6 +92,7 @@ class WorkflowGetQuery(Query):
         choices=(
             ("decided", "The request is no longer PENDING"),
             ("settled", "REJECTED, TIMEOUT, CANCELLED, COMPLETED or FAILED"),
+            ("asked", "A question waits for the agent, or the request is no longer PENDING"),
         ),
         required=False,
         default="decided",

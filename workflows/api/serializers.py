@@ -17,6 +17,7 @@ from events.types import EventType, approval_sent
 from hitl.accounts.models import User
 from hitl.lib.errors import InvalidInput
 from hitl.lib.urls import absolute
+from workflows import conversation
 from workflows.api.fields import (
     Anything,
     Choice,
@@ -300,6 +301,12 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
         source="requester_email", help_text="On whose behalf the agent asks; empty: nobody's."
     )
     stage = serializers.SerializerMethodField(help_text="The stage that is open, or was last.")
+    claimedBy = serializers.SerializerMethodField(
+        help_text="Who looks after it, if anybody: reminders go to them; others may decide, too."
+    )
+    openQuestions = serializers.SerializerMethodField(
+        help_text="How many questions wait for the agent: see `/remarks`."
+    )
     proposedData = Anything(
         source="proposed_data",
         help_text="An edit that is on the table while others still have to agree; else null.",
@@ -339,6 +346,17 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
             "name": stages[workflow.stage]["name"],
             "of": len(stages),
         }
+
+    @extend_schema_field(ResponderSerializer(allow_null=True))
+    def get_claimedBy(self, workflow: Workflow) -> dict[str, str] | None:
+        person = workflow.claimed_by
+        if person is None:
+            return None
+        return responder(person, with_email=isinstance(self.context.get("caller"), User))
+
+    @extend_schema_field(serializers.IntegerField())
+    def get_openQuestions(self, workflow: Workflow) -> int:
+        return conversation.open_questions(workflow)
 
     @extend_schema_field(serializers.ChoiceField(choices=Verdict.choices, allow_null=True))
     def get_decision(self, workflow: Workflow) -> str | None:

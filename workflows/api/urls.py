@@ -7,6 +7,7 @@ from workflows.api import (
     docs,
     policy_views,
     service_views,
+    share_urls,
     views,
     webhook_views,
 )
@@ -29,6 +30,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{_ONE}/execution/heartbeat", views.Heartbeat.as_view(), name="api-heartbeat"),
     path(f"{_ONE}/execution/complete", views.CompleteExecution.as_view(), name="api-complete"),
     path(f"{_ONE}/execution/fail", views.FailExecution.as_view(), name="api-fail"),
+    *share_urls.urlpatterns,
     path(
         "api/v1/deliveries/<str:delivery_id>/retry",
         delivery_views.RetryDelivery.as_view(),
