@@ -20,7 +20,7 @@ SUITE := $(PY) scripts/suite.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast test-postgres test-browser lint format types contracts lock vendor \
-	schema screenshots proof-deliveries clean
+	schema screenshots proof-deliveries proof-escalations races clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ schema: .venv/.stamp-dev ## Write the API's description to docs/openapi.yaml
 
 screenshots: .venv/.stamp-dev ## Take the pictures that the documentation shows
 	$(SERVICES) --chromium -- $(PY) scripts/screenshots.py $(ARGS)
+
+proof-escalations: .venv/.stamp-dev ## Let 10,000 requests escalate in one second: ARGS="--requests 10000"
+	@$(SERVICES) --postgres --redis -- $(PY) -m scripts.proof_escalations $(ARGS)
 
 proof-deliveries: .venv/.stamp-dev ## Let a provider fail half of the time and count: ARGS="--requests 1000"
 	$(SERVICES) --postgres --redis -- $(PY) -m scripts.proof_deliveries $(ARGS)

@@ -3,15 +3,14 @@
 The layer may lose messages, so nothing depends on one: a message is a hint to read the database.
 """
 
-import asyncio
 import logging
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
 
 from events.models import Event
+from hitl.lib import background_loop
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ def announce(event: Event) -> None:
 def publish(message: dict[str, Any]) -> None:
     """Hand one hint to the channel layer; without Redis it is dropped with a line in the log."""
     try:
-        async_to_sync(_send)(message)
+        background_loop.call(_send(message), seconds=PUBLISH_SECONDS)
     except Exception:
         # Whatever the layer suffers from, the change itself is committed and listeners catch up.
         logger.warning("live update was not published", exc_info=True)
@@ -45,4 +44,4 @@ def publish(message: dict[str, Any]) -> None:
 async def _send(message: dict[str, Any]) -> None:
     layer = get_channel_layer()
     if layer is not None:
-        await asyncio.wait_for(layer.group_send(GROUP, message), PUBLISH_SECONDS)
+        await layer.group_send(GROUP, message)

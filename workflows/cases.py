@@ -4,7 +4,9 @@
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -24,6 +26,9 @@ from workflows.policies.escalation import ESCALATION, Item, Schedule, fired, sch
 from workflows.policies.plain import Names
 from workflows.policies.shape import Policy as Shape
 from workflows.policies.shape import Stage, read
+
+# What a sweep has read of teams so far, see `keeping_people`.
+_kept: ContextVar[dict[tuple[str, UUID, bool], Any] | None] = ContextVar("kept", default=None)
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,10 @@ def load(workflow: Workflow, *, now: dt.datetime) -> CaseFile:
 def request_of(workflow: Workflow, decisions: Iterable[Decision] = ()) -> Request:
     """The request as policies and rules see it, with the data of edits."""
     edited = {one.result_fingerprint: one.result for one in decisions if one.result_fingerprint}
+    agent = workflow.agent
+    agent.team = workflow.team  # the same one, and here already
     return new_request(
-        workflow.agent,
+        agent,
         action_type=workflow.action_type,
         data=workflow.action_data,
         fingerprint=workflow.fingerprint,
@@ -155,8 +162,34 @@ def new_request(agent: Agent, **known: Any) -> Request:
 
 def people_of(team_id: UUID, policy: Any) -> tuple[dict[str, User], list[Person]]:
     """The members of a team, by id, and as policies see them; groups only where they matter."""
+    with_groups = _speaks_of_groups(policy)
+    kept = _kept.get()
+    if kept is None:
+        return _read_people(team_id, with_groups=with_groups)
+    key = ("people", team_id, with_groups)
+    if key not in kept:
+        kept[key] = _read_people(team_id, with_groups=with_groups)
+    users, people = kept[key]
+    return dict(users), list(people)
+
+
+@contextmanager
+def keeping_people() -> Iterator[None]:
+    """Read the people and absences of a team once for many requests: for sweeps, for seconds.
+
+    Whom a sweep writes to may then be as old as that; the right to answer is judged anew with
+    every answer.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _read_people(team_id: UUID, *, with_groups: bool) -> tuple[dict[str, User], list[Person]]:
     members = Membership.objects.filter(team_id=team_id).select_related("user")
-    groups = _groups(team_id) if _speaks_of_groups(policy) else {}
+    groups = _groups(team_id) if with_groups else {}
     users, people = {}, []
     for member in members.order_by("user__email"):
         id_ = str(member.user_id)
@@ -251,6 +284,17 @@ def _guest(workflow: Workflow, person: User) -> Person:
 
 
 def _absences(workflow: Workflow, now: dt.datetime) -> tuple[Away, ...]:
+    kept = _kept.get()
+    if kept is None:
+        return _read_absences(workflow, now)
+    key = ("absences", workflow.team_id, False)
+    if key not in kept:
+        kept[key] = _read_absences(workflow, now)
+    found: tuple[Away, ...] = kept[key]
+    return found
+
+
+def _read_absences(workflow: Workflow, now: dt.datetime) -> tuple[Away, ...]:
     rows = Absence.objects.filter(
         Q(end__isnull=True) | Q(end__gt=now),
         user__memberships__team=workflow.team_id,

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from hitl.lib.db import database_now
 from hitl.lib.sweeps import each
-from workflows import executions, pace, selectors, services
+from workflows import cases, executions, pace, selectors, services
 from workflows.models import IdempotencyKey, Status
 
 BATCH = 500
@@ -29,7 +29,8 @@ def sweep_timeouts() -> None:
 @shared_task
 def sweep_steps() -> None:
     """Send every reminder and take every step of an escalation that is due."""
-    each(selectors.steps_due(database_now(), limit=BATCH), pace.take_steps)
+    with cases.keeping_people():
+        each(selectors.steps_due(database_now(), limit=BATCH), pace.take_steps)
 
 
 @shared_task
