@@ -5,6 +5,8 @@ from typing import Any
 from hitl.accounts.models import Group, Role, Team, User
 from hitl.accounts.services import add_member
 from tests.accounts.factories import UserFactory
+from workflows.models import Policy, Workflow
+from workflows.policies import format as policy_format
 
 DAY, HOUR = 86_400, 3_600
 
@@ -49,3 +51,16 @@ def finance_then_cfo(cfo: User, deputy: User, group_slug: str = "finance") -> di
             stage("CFO", {"users": [str(cfo.pk)]}, when="data.amount > 10000", **pace),
         ],
     }
+
+
+def adopt(team: Team, *stages: dict[str, Any], name: str = "Refunds", **more: Any) -> Policy:
+    """Make a policy of these stages the team's default."""
+    document = policy_format.normalise({"name": name, "stages": list(stages), **more})
+    return Policy.objects.create(team=team, name=name, document=document, is_default=True)
+
+
+def demand_second_factor(workflow: Workflow) -> None:
+    """From now on an answer to this request takes one, whatever its messages still offer."""
+    stages = [{**one, "stepUp": ["low", "medium", "high"]} for one in workflow.policy["stages"]]
+    policy = {**workflow.policy, "stages": stages}
+    Workflow.objects.filter(pk=workflow.pk).update(policy=policy)

@@ -4,10 +4,11 @@ import datetime as dt
 import io
 import logging
 import re
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import time_machine
@@ -21,10 +22,13 @@ from deliveries import services as deliveries
 from deliveries.models import Delivery, DeliveryToken
 from events.models import Event
 from events.types import EventType
+from hitl.accounts import factors
 from hitl.accounts.models import Agent, Membership, Role, Team, User
 from hitl.accounts.services import add_member
+from tests import authenticator
 from tests.hostile import CORPUS
 from tests.workflows.factories import REFUND, ActionTypeFactory, decide, make_workflow
+from tests.workflows.policy_samples import demand_second_factor
 from workflows import services
 from workflows.json_schema import normalise
 from workflows.models import Decision, Risk, Status, Verdict, View, Workflow
@@ -619,6 +623,49 @@ def test_logging_in_lifts_the_limit(
     page = open_page(client, link)
     assert answer(client, page, "approved").status_code == 303
     assert Decision.objects.get().strength == "session"
+
+
+def test_second_factor_is_asked_for_after_the_login(
+    client: Client, agent: Agent, approver: User
+) -> None:
+    workflow = make_workflow(agent)
+    demand_second_factor(workflow)
+    link = send_mail(workflow)
+
+    page = open_page(client, link)
+    assert "Log in to decide" in text(page)
+    assert 'name="decision"' not in text(page)
+
+    client.force_login(approver)
+    page = open_page(client, link)
+    assert "Prove that it is you" in text(page)
+    [way] = re.findall(r'href="(/stepup/\?next=[^"]+)"', text(page))
+    assert unquote(way).endswith(f"{page_of(workflow)}?choice=approved")
+    assert 'name="decision"' not in text(page)
+    posted = client.post(page_of(workflow), {**fields(page), "decision": "approved"})
+    assert posted.status_code == 403
+    assert not Decision.objects.exists()
+
+    secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+    before = time.time() - 3600
+    with time_machine.travel(before, tick=False):
+        factors.add_totp(approver, secret, authenticator.code(secret))
+    back = client.post("/stepup/", {"code": authenticator.code(secret), "next": unquote(way)[14:]})
+    page = client.get(back["Location"])
+    posted = client.post(page_of(workflow), {**fields(page), "decision": "approved"})
+    assert posted.status_code == 303
+    assert Decision.objects.get().strength == "totp"
+
+
+def test_guest_cannot_show_a_second_factor(client: Client, agent: Agent) -> None:
+    agent.team.allow_guests = True
+    agent.team.save()
+    workflow = make_workflow(agent, approvers=["gia@partner.example"])
+    demand_second_factor(workflow)
+    delivery = Delivery.objects.get(workflow=workflow)
+    page = open_page(client, urlsplit(deliveries.make_link(delivery)).path)
+    assert "guests have none" in text(page)
+    assert 'name="decision"' not in text(page)
 
 
 # --- Void links -----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from tests.standins.slack.posts import click, sign, submit, tampered
 from tests.standins.slack.server import SlackServer, slack_server
 from tests.standins.slack.workspace import Workspace
 from tests.workflows.factories import REFUND, ActionTypeFactory, decide, make_workflow
+from tests.workflows.policy_samples import adopt, demand_second_factor, stage
 from workflows.models import Status, Workflow
 from workflows.webhooks import respond
 
@@ -271,3 +272,29 @@ def test_unconfigured_channel_has_no_door(settings: Settings) -> None:
 
     assert Client().post("/webhooks/slack/callback").status_code == 404
     assert Client().post("/webhooks/pigeon/callback").status_code == 404
+
+
+# --- A second factor ------------------------------------------------------------------------------
+
+
+def test_second_factor_leaves_nothing_but_the_page(agent: Agent, workspace: Workspace) -> None:
+    adopt(agent.team, stage("Any", {"team": "approvers"}, stepUp=["medium"]))
+    workflow = make_workflow(agent)
+    assert list(dm(workspace).buttons) == ["hitl_open"]
+    assert f"/workflows/{workflow.pk}/" in dm(workspace).buttons["hitl_open"]["url"]
+
+
+@pytest.mark.parametrize("action", ["hitl_approve", "hitl_reject", "hitl_edit"])
+def test_button_that_is_there_all_the_same_answers_with_the_page(
+    agent: Agent, workspace: Workspace, action: str
+) -> None:
+    workflow = make_workflow(agent)
+    demand_second_factor(workflow)
+
+    send(click(workspace, dm(workspace), action))
+
+    told = wait_for(lambda: workspace.ephemerals)[-1].seen
+    assert "second factor" in told
+    assert f"/workflows/{workflow.pk}/" in told
+    assert (state(workflow), workspace.views) == (Status.PENDING, [])
+    assert Event.objects.filter(workflow=workflow, type="human.refused").count() == 1

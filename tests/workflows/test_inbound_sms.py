@@ -27,6 +27,7 @@ from tests.standins.telegram import Telegram
 from tests.standins.twilio import ACCOUNT, ANN, CALLBACK, NUMBER, PUBLIC, TOKEN, Twilio, new_sid
 from tests.workflows.answering import refusals, send, state, told, verdicts, wait_for
 from tests.workflows.factories import ActionTypeFactory, decide, make_workflow
+from tests.workflows.policy_samples import adopt, demand_second_factor, stage
 from workflows.models import Decision, Status, Workflow
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -347,3 +348,22 @@ def test_status_that_comes_before_our_own_note_is_not_lost(
 def test_unknown_messages_are_nobodys(twilio: Twilio, workflow: Workflow) -> None:
     assert send(twilio.status(new_sid("SM"), "delivered")).status_code == 200
     assert the_text(workflow).status == "sent"
+
+
+def test_second_factor_leaves_no_code(twilio: Twilio, agent: Agent) -> None:
+    adopt(agent.team, stage("Any", {"team": "approvers"}, stepUp=["low"]))
+    ask(agent, "low")
+    assert "To decide, open:" in last(twilio)
+    assert not ReplyCode.objects.exists()
+
+
+@pytest.mark.parametrize("word", ["YES", "NO"])
+def test_code_decides_nothing_where_a_second_factor_is_wanted(
+    twilio: Twilio, workflow: Workflow, word: str
+) -> None:
+    demand_second_factor(workflow)
+    answer = said(send(twilio.text(f"{word} {code(twilio)}")))
+    assert "second factor" in answer
+    assert f"/workflows/{workflow.pk}/" in answer
+    assert state(workflow) == Status.PENDING
+    assert len(refusals(workflow)) == 1

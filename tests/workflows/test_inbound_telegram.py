@@ -22,6 +22,7 @@ from tests.standins.server import Post
 from tests.standins.telegram import ANN, GROUP, SECRET, TOKEN, Telegram, buttons
 from tests.workflows.answering import refusals, send, state, told, verdicts, wait_for
 from tests.workflows.factories import REFUND, ActionTypeFactory, decide, make_workflow
+from tests.workflows.policy_samples import demand_second_factor
 from workflows.models import Decision, Status, Workflow
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -256,6 +257,18 @@ def test_button_decides_nothing_once_the_risk_is_high(
     Workflow.objects.filter(pk=workflow.pk).update(risk="high")
     post(telegram, telegram.press("Approve"))
     assert "log in" in alert(telegram)
+    assert state(workflow) == Status.PENDING
+    assert len(refusals(workflow)) == 1
+
+
+@pytest.mark.parametrize("button", ["Approve", "Reject"])
+def test_button_decides_nothing_where_a_second_factor_is_wanted(
+    telegram: Telegram, workflow: Workflow, button: str
+) -> None:
+    demand_second_factor(workflow)
+    post(telegram, telegram.press(button))
+    assert "second factor" in alert(telegram)
+    assert alert(telegram).endswith(f"/workflows/{workflow.pk}/")
     assert state(workflow) == Status.PENDING
     assert len(refusals(workflow)) == 1
 

@@ -34,6 +34,7 @@ from tests.standins.mail_providers import (
 from tests.standins.server import Post
 from tests.workflows.answering import refusals, send, state
 from tests.workflows.factories import REFUND, ActionTypeFactory, decide, make_workflow
+from tests.workflows.policy_samples import adopt, demand_second_factor, stage
 from workflows.models import Decision, Status, Workflow
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -627,3 +628,26 @@ def test_token_never_reaches_the_log(
     write(postmark, sender="eve@example.com")
     assert token not in caplog.text
     assert token not in str(list(Event.objects.values()))
+
+
+# --- A second factor ------------------------------------------------------------------------------
+
+
+def test_second_factor_leaves_no_address_to_answer_to(postmark: Postmark, agent: Agent) -> None:
+    adopt(agent.team, stage("Any", {"team": "approvers"}, stepUp=["medium"]))
+    make_workflow(agent)
+    assert not postmark.to(ANN).reply_to
+    assert not ReplyCode.objects.exists()
+
+
+def test_mail_decides_nothing_where_a_second_factor_is_wanted(
+    postmark: Postmark, agent: Agent
+) -> None:
+    workflow = make_workflow(agent)
+    demand_second_factor(workflow)
+    write(postmark, "Approve")
+    told = answer(postmark)
+    assert "second factor" in told.text
+    assert f"/workflows/{workflow.pk}/" in told.text
+    assert state(workflow) == Status.PENDING
+    assert len(refusals(workflow)) == 1
