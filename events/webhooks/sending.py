@@ -16,6 +16,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from events.webhooks import environment, payload, schedule
 from events.webhooks.models import ERROR_LIMIT, WebhookAttempt, WebhookEndpoint, WebhookMessage
@@ -225,8 +226,9 @@ def settle(claimed: Claimed, result: Result) -> None:
 @transaction.atomic
 def settle_success(claimed: Claimed, result: Result) -> None:
     """It arrived. That counts whoever reports it, also a worker that was given up for dead."""
-    _calm_down(claimed.endpoint.pk)
-    now = database_now()
+    if claimed.endpoint.failures:
+        _calm_down(claimed.endpoint.pk)
+    now = timezone.now()  # for people: nothing falls due by it
     _note(claimed, result, now)
     WebhookMessage.objects.filter(pk=claimed.message.pk).exclude(
         status=WebhookMessage.Status.DELIVERED
@@ -240,7 +242,7 @@ def settle_success(claimed: Claimed, result: Result) -> None:
 
 
 def _calm_down(endpoint_id: UUID) -> None:
-    """The run of failures is over. Written only where there was one: the usual case is none."""
+    """The run of failures that was there at the claim is over."""
     WebhookEndpoint.objects.filter(pk=endpoint_id, failures__gt=0).update(
         failures=0, first_failure_at=None, rests_until=None
     )
