@@ -31,6 +31,7 @@ from hitl.admin_tools import (
 from hitl.lib.errors import HitlError
 from hitl.lib.text import visible
 from workflows import decision_form, executions, forms, services
+from workflows import policy_admin as policy_admin  # registers pages of its own
 from workflows.admin_forms import ActionTypeForm, ApproveForm, RejectForm, SettleForm
 from workflows.errors import NotYours, outcome_sentence
 from workflows.models import (
@@ -549,10 +550,10 @@ class ActionTypeAdmin(Admin):
     )
     list_select_related = ("team",)
     search_fields = ("name", "title", "description", "team__name")
-    autocomplete_fields = ("team",)
+    autocomplete_fields = ("team", "policy")
     readonly_fields = ("id", "created_at", "updated_at")
     fieldsets = (
-        (None, {"fields": (("team", "name"), "title", "description", "risk")}),
+        (None, {"fields": (("team", "name"), "title", "description", "risk", "policy")}),
         ("Data and form", {"fields": ("data_schema", "ui_schema"), "classes": ("tab",)}),
         (
             "Silence",

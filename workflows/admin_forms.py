@@ -149,6 +149,11 @@ class ActionTypeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in t
     def clean(self) -> dict[str, Any]:
         """What one field means depends on another."""
         values: dict[str, Any] = super().clean() or self.cleaned_data
+        policy, team = values.get("policy"), values.get("team")
+        if policy and team and policy.team_id != team.pk:
+            self.add_error("policy", f"{policy} belongs to another team.")
+        elif policy and policy.archived_at:
+            self.add_error("policy", f"{policy} is archived: choose another.")
         executor, config = values.get("executor"), values.get("executor_config")
         if executor and executor != Executor.AGENT and config is not None:
             try:

@@ -17,7 +17,7 @@ from unfold.forms import AdminPasswordChangeForm
 
 from hitl.accounts import contacts, factors, kinds, services
 from hitl.accounts.forms import ContactPointForm, NewKeyForm, NewUserForm, UserForm
-from hitl.accounts.models import Agent, ApiKey, ContactPoint, Membership, Team, User
+from hitl.accounts.models import Absence, Agent, ApiKey, ContactPoint, Group, Membership, Team, User
 from hitl.admin_tools import (
     Admin,
     ReadOnlyAdmin,
@@ -153,6 +153,36 @@ class MembershipAdmin(Admin):
     search_fields = ("user__email", "user__name", "team__name")
     autocomplete_fields = ("user", "team")
     id_fields = ("user", "team")
+
+
+@admin.register(Group)
+class GroupAdmin(Admin):
+    """Groups that policies ask. Deleting one that is asked would leave requests stuck."""
+
+    list_display = ("name", "slug", "team", "created_at")
+    list_filter = ("team",)
+    list_select_related = ("team",)
+    search_fields = ("name", "slug", "team__name")
+    autocomplete_fields = ("team", "members")
+    fields = ("team", "name", "slug", "members", "created_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        return ("created_at",) if obj is None else ("team", "slug", "created_at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return False
+
+
+@admin.register(Absence)
+class AbsenceAdmin(Admin):
+    """Who is away, and who stands in."""
+
+    list_display = ("user", "delegate", "start", "end", "reason")
+    list_select_related = ("user", "delegate")
+    search_fields = ("user__email", "user__name", "delegate__email")
+    autocomplete_fields = ("user", "delegate")
+    fields = ("user", "delegate", "start", "end", "reason")
+    id_fields = ("user", "delegate")
 
 
 @admin.register(ContactPoint)
