@@ -77,11 +77,29 @@ def context(
         "deceptive": messages.is_deceptive(workflow),
         "hindrance": _hindrance(file, user) if file and user else "",
         "file": file,
+        "table": _table(workflow),
+        "table_by": _editor(file) if file and workflow.is_open else "",
+        "seats": _seats(file, user) if file and user else [],
+        "chosen": post.get("behalf", "") if post else "",
         "step_up": _wants_second_factor(file) if file else False,
         "comment": post.get("comment", "") if post else "",
         "comment_error": next((e.message for e in errors if e.pointer == "/comment"), ""),
         "error": error,
     }
+
+
+def _table(workflow: Workflow) -> list[diff.DiffRow]:
+    """What somebody who answered before has changed about what was asked."""
+    if not workflow.is_open or not workflow.proposed_fingerprint:
+        return []
+    return diff.rows(workflow.action_data, workflow.proposed_data, schema=workflow.ui_schema)
+
+
+def _editor(file: CaseFile) -> str:
+    """Who put the data on the table; "" where it is what was asked."""
+    wanted = file.workflow.proposed_fingerprint
+    made = [one for one in file.decisions if wanted and one.result_fingerprint == wanted]
+    return str(made[-1].user) if made else ""
 
 
 def _form(
@@ -137,6 +155,21 @@ def _hindrance(file: CaseFile, user: User) -> str:
     elif not member.may_decide:
         return f"Your role in {workflow.team.name} is {member.role}: you may look only."
     return deciding.why_not(file, user) if workflow.is_open else ""
+
+
+def _seats(file: CaseFile, user: User) -> list[tuple[str, str]]:
+    """For whom somebody who stands in may answer, by id; nothing for those who are just themselves.
+
+    A person's own place comes first.
+    """
+    own = str(user.pk)
+    seats = file.case.seats(own)
+    if all(seat.person == own for seat in seats):
+        return []
+    return [
+        (seat.person, "Myself" if seat.person == own else file.names.person(seat.person))
+        for seat in seats
+    ]
 
 
 def _wants_second_factor(file: CaseFile) -> bool:

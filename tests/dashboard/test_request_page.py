@@ -444,3 +444,16 @@ def test_stages_and_what_comes_next_are_on_the_page(
     assert "Mia Manager may answer, too" in page
     assert 'class="way-step way-open" aria-current="step"' in page
     assert "One of the managers." in page
+
+
+def test_edit_of_somebody_before_is_shown_as_old_and_new(
+    client: Client, agent: Agent, team: Team, approver: User, colleague: User
+) -> None:
+    adopt(team, stage("Both", {"team": "approvers"}, 2))
+    workflow = make_workflow(agent)
+    decide(workflow, colleague, "modified", response_data=REFUND | {"amount": 99})
+    client.force_login(approver)
+    page = " ".join(client.get(f"/workflows/{workflow.pk}/").content.decode().split())
+    assert "Carl Colleague has changed what was asked" in page
+    assert '<del class="value">120</del>' in page
+    assert '<ins class="value">99</ins>' in page

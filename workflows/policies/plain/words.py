@@ -94,12 +94,17 @@ def _joined(node: Call) -> str:
 def _value(node: Node) -> str:
     if isinstance(node, Const):
         if isinstance(node.value, int | float) and not isinstance(node.value, bool):
-            return f"{node.value:,}" if abs(node.value) < 2**53 else ""
+            return shown_number(node.value) if abs(node.value) < 2**53 else ""
         return shown_value(node.value) if isinstance(node.value, str) else ""
     if isinstance(node, Build):
         parts = [_value(part) for part in node.parts]
         return listed(parts, "or") if parts and all(parts) else ""
     return _path(node)
+
+
+def shown_number(value: float) -> str:
+    """`1,000` and `1,000.5`: in conditions every number has to be written as a float."""
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:,}"
 
 
 def _path(node: Node) -> str:
