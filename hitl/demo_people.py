@@ -10,8 +10,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from deliveries.sandbox import slack, sms, telegram
-from hitl.accounts.models import ContactPoint, Role, Team, User
+from hitl.accounts.models import ContactPoint, Group, Role, Team, User
 from hitl.accounts.services import add_member
+from workflows import policy_books
 
 NAME, EMAIL = "Robin Chen", "robin@example.com"
 Kind, Use = ContactPoint.Kind, ContactPoint.Use
@@ -25,6 +26,18 @@ MAKERS: dict[str, tuple[str, Callable[[User], str]]] = {
 # others fail can be tried as well. Texts hold personal links, which open for the admin alone.
 ADMIN = {"slack": Use.ALWAYS, "sms": Use.ALWAYS, "telegram": Use.FALLBACK}
 COLLEAGUE = {"slack": Use.ALWAYS, "telegram": Use.ALWAYS, "sms": Use.FALLBACK}
+POLICY = {
+    "name": "Two of Finance",
+    "timeoutSeconds": 86_400,
+    "stages": [
+        {
+            "name": "Finance",
+            "need": {"who": {"group": "finance"}, "count": 2},
+            "reminders": [{"after": 3_600}],
+            "timeoutAction": "reject",
+        }
+    ],
+}
 
 
 def are_wanted() -> bool:
@@ -39,6 +52,14 @@ def add(team: Team, admin: User) -> None:
     add_member(team, colleague, Role.APPROVER)
     _reach(colleague, COLLEAGUE)
     colleague.contact_points.filter(kind=Kind.EMAIL).update(use=Use.FALLBACK)
+    _sample_policy(team, admin, colleague)
+
+
+def _sample_policy(team: Team, *people: User) -> None:
+    """A policy to look at and to name in a request; by itself it applies to nothing."""
+    group = Group.objects.create(team=team, name="Finance", slug="finance")
+    group.members.set(people)
+    policy_books.save_policy(team, POLICY, by=None, note="A sample")
 
 
 def _reach(user: User, uses: Mapping[str, str]) -> None:

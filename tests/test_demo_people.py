@@ -8,7 +8,8 @@ from pytest_django import Settings
 from deliveries import routing
 from hitl import bootstrap, sandbox_accounts
 from hitl.accounts.models import ContactPoint, Membership, Role, User
-from workflows.models import Workflow
+from workflows import policy_books
+from workflows.models import Policy, Workflow
 
 pytestmark = pytest.mark.django_db
 
@@ -82,3 +83,11 @@ def test_later_starts_add_nobody() -> None:
     User.objects.get(email="robin@example.com").delete()
     bootstrap.ensure()
     assert not User.objects.filter(email="robin@example.com").exists()
+
+
+def test_a_sample_policy_is_there_and_applies_to_nothing() -> None:
+    bootstrap.ensure()
+    policy = Policy.objects.get()
+    assert (policy.name, policy.is_default) == ("Two of Finance", False)
+    assert policy_books.uses(policy) == []
+    assert {workflow.policy["name"] for workflow in Workflow.objects.all()} == {"Any approver"}

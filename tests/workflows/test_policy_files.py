@@ -161,6 +161,21 @@ def test_same_name_twice_is_refused(finance: Team) -> None:
         policy_files.take_over(finance, text)
 
 
+def test_documented_files_are_read(finance: Team, cfo: User, deputy: User) -> None:
+    """docs/policies.md shows the criterion's policy, and rules that name it."""
+    text = Path("docs/policies.md").read_text(encoding="utf-8")
+    blocks = [part.split("```")[0] for part in text.split("```yaml\n")[1:]]
+    files = [
+        block.replace("cfo@example.com", cfo.email).replace("deputy@example.com", deputy.email)
+        for block in blocks
+    ]
+    policy_files.take_over(finance, files[0])
+    expected = policy_format.normalise(finance_then_cfo(cfo, deputy))
+    assert Policy.objects.get().document == expected
+    policy_files.take_over(finance, files[1])
+    assert [rule["then"] for rule in policy_books.rules_of(finance).rules] == ["approve", "ask"]
+
+
 class TestCommands:
     def test_there_and_back(self, finance: Team, tmp_path: Path) -> None:
         file = tmp_path / "policies.yaml"
