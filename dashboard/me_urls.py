@@ -2,13 +2,16 @@
 
 from django.urls import path
 
-from dashboard import me, security
+from dashboard import absence, me, security
 
 urlpatterns = [
     path("", me.page, name="me"),
     path("add/<slug:kind>/", me.add, name="me-add"),
     path("start/<slug:kind>/", me.start, name="me-start"),
     path("confirm/<str:token>/", me.confirm, name="me-confirm"),
+    path("absence/", absence.page, name="absence"),
+    path("absence/<uuid:absence_id>/end/", absence.end, name="absence-end"),
+    path("hours/", absence.hours, name="hours"),
     path("security/", security.page, name="security"),
     path("security/app/", security.totp, name="security-totp"),
     path("security/passkey/", security.passkey, name="security-passkey"),

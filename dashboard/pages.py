@@ -7,14 +7,14 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from dashboard import timeline
+from dashboard import timeline, together
 from deliveries import selectors as deliveries
 from deliveries.models import Delivery
 from events import selectors as events
 from events.types import Source
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import User
-from workflows import decision_form, diff, forms, guests
+from workflows import conversation, decision_form, diff, forms, guests
 from workflows.cases import CaseFile
 from workflows.errors import outcome_sentence, who_decided
 from workflows.models import Decision, ExecutionAttempt, Status, Verdict, View, Workflow
@@ -73,11 +73,16 @@ def page(workflow: Workflow, user: User, **form: Any) -> dict[str, Any]:
     decisions = list(file.decisions)
     people = _people(file, user)
     misses = _misses(workflow, sent)
+    around = together.of(file, user)
+    questions = conversation.open_questions(workflow)
     return {
         **drawn,
         "now": timezone.now(),
         "decisions": decisions,
         "people": people,
+        "together": around,
+        "may_talk": bool(member and member.may_decide),
+        "open_questions": questions,
         "way": _way(file),
         "outcome": _outcome(workflow),
         "changes": _changes(workflow),
@@ -90,7 +95,11 @@ def page(workflow: Workflow, user: User, **form: Any) -> dict[str, Any]:
         "may_send_again": bool(member and member.may_decide and workflow.is_open),
         "may_settle": bool(member and member.may_decide and workflow.status == Status.UNKNOWN),
         "entries": timeline.entries(events.timeline(workflow.pk)),
-        "versions": _versions(workflow, drawn, decisions, attempts, sent, people["seen"]),
+        "versions": _versions(workflow, drawn, decisions, attempts, sent, people["seen"])
+        | {
+            "together": around.version if around else "",
+            "talk": f"{workflow.is_open}-{questions}",
+        },
     }
 
 

@@ -19,6 +19,13 @@ VERDICTS = {
 }
 
 
+SPEAKERS: dict[str, str] = {
+    EventType.HUMAN_COMMENTED: "person",
+    EventType.HUMAN_ASKED: "person",
+    EventType.AGENT_ANSWERED: "agent",
+}
+
+
 @dataclass(frozen=True)
 class Entry:
     """One line of the timeline. `text` and `quote` may be an agent's words: show them honestly."""
@@ -33,6 +40,11 @@ class Entry:
     when: dt.datetime
     type: str
     data: Any
+
+    @property
+    def said(self) -> str:
+        """Who speaks, where it is a part of the conversation: `person` or `agent`."""
+        return SPEAKERS.get(self.type, "")
 
 
 def entries(events: Iterable[Event]) -> list[Entry]:

@@ -3,11 +3,12 @@
 from django.contrib.auth import views as auth
 from django.urls import include, path, reverse_lazy
 
-from dashboard import login, stepup, views
+from dashboard import batch, login, stepup, together, views
 
 urlpatterns = [
     path("", views.inbox, name="inbox"),
     path("fragments/inbox/", views.inbox_fragment, name="inbox-fragment"),
+    path("batch/", batch.page, name="batch"),
     path("history/", views.history, name="history"),
     path("workflows/<uuid:workflow_id>/", views.workflow, name="workflow"),
     path("workflows/<uuid:workflow_id>/parts/", views.workflow_fragment, name="workflow-parts"),
@@ -15,6 +16,12 @@ urlpatterns = [
     path("workflows/<uuid:workflow_id>/decide/", views.decide, name="decide"),
     path("workflows/<uuid:workflow_id>/preview/", views.preview, name="preview"),
     path("workflows/<uuid:workflow_id>/settle/", views.settle, name="settle"),
+    path("workflows/<uuid:workflow_id>/withdraw/", together.withdraw, name="withdraw"),
+    path("workflows/<uuid:workflow_id>/extend/", together.extend, name="extend"),
+    path("workflows/<uuid:workflow_id>/hand-over/", together.hand_over, name="hand-over"),
+    path("workflows/<uuid:workflow_id>/claim/", together.claim, name="claim"),
+    path("workflows/<uuid:workflow_id>/release/", together.release, name="release"),
+    path("workflows/<uuid:workflow_id>/say/", together.say, name="say"),
     path(
         "workflows/<uuid:workflow_id>/deliveries/send/", views.send_all_again, name="send-all-again"
     ),

@@ -70,6 +70,7 @@ def _inbox(request: HttpRequest) -> dict[str, Any]:
         "choices": selectors.choices(who, (row.workflow for row in page.rows), filters),
         "selects": [_select("risk", "Risk", "Any risk", Risk.choices, filters.risk)],
         "public_url": settings.PUBLIC_URL,
+        "pickable": filters.show != "all" and len(page.rows) > 1,
     }
 
 

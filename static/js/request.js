@@ -52,9 +52,15 @@ function take(fresh) {
 
 function replace(old, part) {
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
-  const was = old.querySelector("#comment");
-  const is = part.querySelector("#comment");
-  if (was && is) is.value = was.value; // half a sentence is not lost to somebody else's vote
+  for (const name of ["#comment", "#remark", "#hand-over-reason", "#extend-reason"]) {
+    const was = old.querySelector(name);
+    const is = part.querySelector(name);
+    if (was && is) is.value = was.value; // half a sentence is not lost to somebody else's vote
+  }
+  for (const fold of old.querySelectorAll("details[open][id]")) {
+    const is = part.querySelector(`#${fold.id}`);
+    if (is) is.open = true;
+  }
   old.replaceWith(part);
   if (!focused) return;
   const again = focused.id && document.getElementById(focused.id);
