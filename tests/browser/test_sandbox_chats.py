@@ -1,7 +1,10 @@
 """Screens of the sandbox in Chromium, on a first start: pressed, filled in, followed live."""
 
+import contextlib
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +16,28 @@ from tests.browser.test_look import LEVELS, PHONE
 from tests.embedded import running
 
 ADMIN = "admin@example.com"
+TWO_OF_US = """
+policies:
+  - name: Two of us
+    timeout: 1d
+    stages:
+      - {name: Us, need: 2 of approvers, remind: [1h]}
+"""
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sandbox")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Server]:
     """A server as a newcomer starts it, with people on every channel."""
-    with running(tmp_path_factory.mktemp("sandbox"), HITL_BOOTSTRAP_EMAIL="") as embedded:
+    with running(folder, HITL_BOOTSTRAP_EMAIL="") as embedded:
+        policies = folder / "policies.yaml"
+        policies.write_text(TWO_OF_US)
+        done = embedded.manage("import_policies", str(policies))
+        assert done.returncode == 0, done.stderr
         yield Server(f"http://localhost:{embedded.port}", embedded.api_key)
 
 
@@ -26,6 +45,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def states() -> dict[str, StorageState]:
     """Another server, other cookies."""
     return {}
+
+
+Past = Callable[[str, int], None]
+
+
+@pytest.fixture(scope="module")
+def past(server: Server, folder: Path) -> Past:
+    """Lets a request be older by so many seconds."""
+
+    def move(workflow_id: str, seconds: int) -> None:
+        path = folder / "hitl.sqlite3"
+        moved = ", ".join(
+            f"{name} = strftime('%Y-%m-%d %H:%M:%f', {name}, '-{seconds} seconds')"
+            for name in ("created_at", "stage_opened_at", "next_step_at")
+        )
+        with contextlib.closing(sqlite3.connect(path, timeout=20)) as database, database:
+            id_ = workflow_id.replace("-", "")
+            done = database.execute(f"UPDATE workflows_workflow SET {moved} WHERE id = ?", [id_])  # noqa: S608 - our own words
+            assert done.rowcount == 1
+
+    return move
 
 
 def screen(visit: Opener, channel: str, person: str, **options: Any) -> Page:
@@ -159,6 +199,27 @@ def test_the_verdict_appears_on_every_screen_by_itself(visit: Opener, server: Se
     expect(message(page, "For everybody to see")).to_contain_text(told)
     expect(message(other, "For everybody to see")).to_contain_text(told)
     expect(message(other, "For everybody to see").get_by_role("button")).to_have_count(0)
+
+
+def test_progress_and_the_reminder_appear_on_every_screen_by_themselves(
+    visit: Opener, server: Server, past: Past
+) -> None:
+    asked = server.ask("Two have to agree", policy="Two of us", timeoutSeconds=80_000)
+    other, chat = (screen(visit, channel, "Robin Chen") for channel in ("slack", "telegram"))
+    expect(message(other, "Two have to agree")).to_contain_text("So far: 0 of 2")
+    page = screen(visit, "slack", "Admin")
+    message(page, "Two have to agree").get_by_role("button", name="Approve", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Approve").click()
+
+    expect(message(page, "Two have to agree")).to_contain_text("You answered: approved.")
+    for one in (other, chat):
+        expect(message(one, "Two have to agree")).to_contain_text("So far: 1 of 2")
+        expect(message(one, "Two have to agree").get_by_role("button").first).to_be_visible()
+
+    past(asked, 3700)
+    for one, words in ((other, "A reminder"), (chat, "Still waiting for an answer")):
+        expect(message(one, "Two have to agree")).to_contain_text(words)
+        expect(message(one, "Two have to agree")).to_contain_text("So far: 1 of 2")
 
 
 def test_new_message_arrives_by_itself_and_disturbs_no_typing(
