@@ -34,7 +34,7 @@ SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
 SCALES = {"desktop": 1.0, "phone": 1.5}
 DOCUMENTED = (
     "login", "inbox", "request", "confirm", "history", "mail", "sandbox", "admin",
-    "slack", "slack-edit", "slack-reject", "sms", "telegram",
+    "slack", "slack-edit", "slack-reject", "sms", "telegram", "policies", "policy", "dry-run",
 )  # fmt: skip
 FIRST_START = ("mail", "sandbox", "slack", "slack-edit", "slack-reject", "sms", "telegram")
 ON_A_PHONE = ("slack-edit", "slack-reject", "sms", "telegram")
@@ -198,6 +198,46 @@ def history(page: Page) -> None:
     page.goto("/history/")
 
 
+def policies(page: Page) -> None:
+    """A team's policies, in words."""
+    page.goto("/teams/payments/policies/")
+
+
+def policy(page: Page) -> None:
+    """A policy while it is built, with what it says in words."""
+    page.goto("/teams/payments/policies/new/?start=stages")
+    page.get_by_label("Name", exact=True).fill("Large refunds")
+    stages = [page.get_by_label(f"Stage {number}", exact=True) for number in (1, 2)]
+    stages[1].get_by_label("Who", exact=True).first.select_option(label="Tomás Ferreira")
+    for stage in stages:
+        stage.get_by_label("Who", exact=True).last.select_option(label="Priya Raman")
+    expect(page.locator(".words-summary")).to_contain_text("Two of Finance, then Tomás Ferreira")
+    page.evaluate("document.activeElement.blur()")
+
+
+def rules(page: Page) -> None:
+    """What is decided without asking."""
+    page.goto("/teams/payments/rules/")
+
+
+def versions(page: Page) -> None:
+    """What changed in a policy."""
+    policies(page)
+    page.get_by_role("link", name="Versions").first.click()
+
+
+def groups(page: Page) -> None:
+    """People whom policies ask together."""
+    page.goto("/teams/payments/groups/")
+
+
+def dry_run(page: Page) -> None:
+    """A policy tried on the last requests."""
+    policy(page)
+    page.get_by_role("button", name="Dry run").click()
+    expect(page.get_by_role("heading", name="Dry run")).to_be_visible()
+
+
 def sandbox(page: Page) -> None:
     """What the channels without an account would have sent."""
     page.goto("/sandbox/")
@@ -255,7 +295,7 @@ def press(name: str, button: str) -> Callable[[Page], None]:
 def sms(page: Page) -> None:
     """An answer by text, and what comes back."""
     screen("sms", "Admin")(page)
-    answer = page.locator("[data-list]").get_by_text(re.compile("^Approved: "))
+    answer = page.locator("[data-list]").get_by_text(re.compile("^Approved by"))
     if not answer.count():
         asked = page.locator("[data-list] > [id^='m-']").get_by_text(re.compile("Reply YES")).last
         code = re.findall(r"Reply (YES [A-Z]{5})", asked.inner_text())[0]
@@ -282,6 +322,12 @@ PAGES: dict[str, Callable[[Page], None]] = {
     "unknown": open_request("Move the orders table", "/history/"),
     "rejected": open_request("Deploy search 5.1.0", "/history/"),
     "history": history,
+    "policies": policies,
+    "policy": policy,
+    "dry-run": dry_run,
+    "rules": rules,
+    "versions": versions,
+    "groups": groups,
     "mail": mail,
     "sandbox": sandbox,
     "slack": about("slack", REFUND),

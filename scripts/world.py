@@ -24,10 +24,10 @@ from deliveries import services as deliveries  # noqa: E402
 from deliveries.channels.base import ChannelError, Receipt  # noqa: E402
 from deliveries.models import Delivery  # noqa: E402
 from events.types import Source  # noqa: E402
-from hitl.accounts.models import Agent, Role, Team, User  # noqa: E402
+from hitl.accounts.models import Agent, Group, Role, Team, User  # noqa: E402
 from hitl.accounts.services import add_member  # noqa: E402
 from hitl.samples import ACTION_TYPES  # noqa: E402
-from workflows import executions, services  # noqa: E402
+from workflows import executions, policy_books, services  # noqa: E402
 from workflows.inputs import NewWorkflow  # noqa: E402
 from workflows.models import ActionType, Risk, Verdict, Workflow  # noqa: E402
 
@@ -47,6 +47,9 @@ def main() -> None:
     tomas = _person("Tomás Ferreira", payments, platform)
     priya = _person("Priya Raman", payments)
     noah = _person("Noah Becker", platform)
+    add_member(payments, maya, Role.MANAGER)
+    add_member(platform, maya, Role.MANAGER)
+    _policies(payments, maya, tomas, priya)
     bots = {
         "refund-bot": _agent("refund-bot", payments),
         "ledger-agent": _agent("ledger-agent", payments),
@@ -73,6 +76,33 @@ def _person(name: str, *teams: Team, **extra: Any) -> User:
     for team in teams:
         add_member(team, user, Role.APPROVER)
     return user
+
+
+def _policies(team: Team, manager: User, cfo: User, colleague: User) -> None:
+    """What the manager has built in the dashboard."""
+    finance = Group.objects.create(team=team, name="Finance", slug="finance")
+    finance.members.set([manager, cfo, colleague])
+    document = {"name": "Support mail", "stages": [_stage("Any approver", {"team": "approvers"})]}
+    mail = policy_books.save_policy(team, document, by=manager, note="As agreed in November")
+    ActionType.objects.filter(team=team, name=MAIL).update(policy=mail)
+    again = {**document, "timeoutSeconds": 86_400, "stages": [
+        _stage("Any approver", {"team": "approvers"}) | {"reminders": [{"after": 3600}]}
+    ]}  # fmt: skip
+    policy_books.save_policy(team, again, by=manager, policy_id=mail.pk, note="Remind after 1 h")
+    rule = {
+        "name": "Mail to customers", "when": 'action_type == "email.send"', "then": "ask",
+        "policy": "Support mail",
+    }  # fmt: skip
+    limit = {
+        "name": "Beyond our limit", "then": "deny",
+        "when": 'action_type == "payments.refund" && data.amount > 100000',
+        "because": "Refunds beyond 100,000 are made by the bank.",
+    }  # fmt: skip
+    policy_books.save_rules(team, [limit, rule], by=manager)
+
+
+def _stage(name: str, who: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "need": {"who": who, "count": 1}}
 
 
 def _agent(name: str, team: Team) -> Agent:
