@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
+from django.views.defaults import permission_denied
 
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import Membership, Role, Team, User
@@ -29,6 +30,11 @@ def managed_teams(user: User) -> list[Team]:
     return [row.team for row in rows.order_by("team__name")]
 
 
+def refused(request: HttpRequest, why: str) -> HttpResponse:
+    """The page for who may not. Nothing is raised: it is no trouble for the log to trace."""
+    return permission_denied(request, PermissionDenied(why))
+
+
 def managed(view: View) -> View:
     """A page for managers of the team in the path, which the view gets as `team`.
 
@@ -42,13 +48,13 @@ def managed(view: View) -> View:
             raise Http404("There is no such team.")
         member = accounts.membership(team.pk, user_of(request).pk)
         if member is None or member.role != Role.MANAGER:
-            raise PermissionDenied(f"Only managers of {team.name} may do this.")
+            return refused(request, f"Only managers of {team.name} may do this.")
         try:
             return view(request, team=team, **place)
         except NotFound as error:
             raise Http404(str(error)) from None
         except Forbidden as error:
-            raise PermissionDenied(str(error)) from None
+            return refused(request, str(error))
 
     return cast(View, login_required(require_http_methods(METHODS)(guarded)))
 
@@ -59,7 +65,7 @@ def start(request: HttpRequest) -> HttpResponse:
     """The policies of the first team that the person manages."""
     teams = managed_teams(user_of(request))
     if not teams:
-        raise PermissionDenied("Only managers of a team may see its policies.")
+        return refused(request, "Only managers of a team may see its policies.")
     return redirect("policies", slug=teams[0].slug)
 
 

@@ -80,7 +80,7 @@ def test_manager_builds_the_policy_in_three_minutes(visit: Opener) -> None:
     expect(page.get_by_role("heading", name="Dry run")).to_be_visible()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Saved: version 1 of Large refunds.")).to_be_visible()
-    expect(page.get_by_text(SENTENCE)).to_be_visible()
+    expect(page.get_by_label("Large refunds", exact=True).get_by_text(SENTENCE)).to_be_visible()
     assert time.monotonic() - began < THREE_MINUTES
 
 
