@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.core.cache import cache
-
 from deliveries import selectors as deliveries
 from deliveries import services as delivery_services
 from deliveries.channels.base import Channel, ChannelError, FormField, Reply
@@ -17,6 +15,7 @@ from deliveries.models import Delivery
 from hitl.accounts import linking
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import User
+from hitl.lib import limits
 from hitl.lib.actor import Actor
 from hitl.lib.errors import HitlError, InvalidInput
 from hitl.lib.urls import absolute
@@ -28,7 +27,7 @@ CODE_TRIES, CODE_TRIES_SECONDS = 5, 600
 
 NOT_THIS_MESSAGE = "This button does not belong to this message, so nothing has been decided."
 UNKNOWN_CODE = "This code is not known or no longer valid. Open the link in the message instead."
-TOO_MANY = "Too many wrong codes. Open the link in the message instead."
+TOO_MANY = "Too many wrong codes, or no way to count them. Open the link in the message instead."
 UNCLEAR = "I could not read a clear answer. Reply YES or NO with the code of the message."
 WAITS = "Your answer is on record; the request still waits for others."
 ASKED_AGAIN = "This request was asked again; answer the newer message."
@@ -72,7 +71,7 @@ def _answer(channel: Channel, reply: Reply) -> Outcome:
     )
     person = _person(channel, reply)
     if person is None:
-        _refuse(workflow, Actor("stranger", reply.sender, reply.sender), channel, "not linked")
+        _refuse(workflow.pk, Actor("stranger", reply.sender, reply.sender), channel, "not linked")
         where = absolute("/me/")
         raise NotFromHere(f"This {channel.label} account is linked to nobody here: see {where}")
     _check_open(workflow, delivery)
@@ -86,7 +85,7 @@ def _answer(channel: Channel, reply: Reply) -> Outcome:
         delivery_services.refresh(delivery.pk, outcome=verdict_sentence(error.workflow))
         raise
     except (NotYours, NotFromHere) as error:
-        _refuse(workflow, person.actor, channel, str(error))
+        _refuse(workflow.pk, person.actor, channel, str(error))
         raise
 
 
@@ -96,7 +95,12 @@ def _delivery(channel: Channel, reply: Reply) -> Delivery:
         return _by_code(channel, reply)
     reference = _uuid(reply.reference)
     found = deliveries.get(reference) if reference else None
-    if found is None or found.channel != channel.name or not _is_there(found, reply.place):
+    if found is None:
+        raise NotFromHere(NOT_THIS_MESSAGE)
+    if found.channel != channel.name or not _is_there(found, reply.place):
+        person = _person(channel, reply)
+        who = person.actor if person else Actor("stranger", reply.sender, reply.sender)
+        _refuse(found.workflow_id, who, channel, NOT_THIS_MESSAGE)
         raise NotFromHere(NOT_THIS_MESSAGE)
     return found
 
@@ -107,14 +111,16 @@ def _is_there(delivery: Delivery, place: dict[str, str]) -> bool:
 
 
 def _by_code(channel: Channel, reply: Reply) -> Delivery:
-    tries = f"reply-code:{channel.name}:{reply.sender}"
-    if cache.get(tries, 0) >= CODE_TRIES:
-        raise NotFromHere(TOO_MANY)
+    """Every try is counted before it is looked at, or many at once would count as one."""
+    whose = f"{channel.name}:{reply.sender}"
+    try:
+        limits.spend("reply-code", whose, times=CODE_TRIES, seconds=CODE_TRIES_SECONDS)
+    except limits.TooOften:
+        raise NotFromHere(TOO_MANY) from None
     found = deliveries.by_code(channel.name, reply.sender, reply.code)
     if found is None:
-        cache.add(tries, 0, CODE_TRIES_SECONDS)
-        cache.incr(tries)
         raise NotFromHere(UNKNOWN_CODE)
+    limits.give_back("reply-code", whose)
     return found
 
 
@@ -191,8 +197,8 @@ def told(decided: services.Decided) -> str:
     return WAITS if decided.workflow.is_open else verdict_sentence(decided.workflow)
 
 
-def _refuse(workflow: Workflow, actor: Actor, channel: Channel, why: str) -> None:
-    services.record_refusal(workflow.pk, actor=actor, source=channel.name, why=why[:300])
+def _refuse(workflow_id: UUID, actor: Actor, channel: Channel, why: str) -> None:
+    services.record_refusal(workflow_id, actor=actor, source=channel.name, why=why[:300])
 
 
 def _link(channel: Channel, reply: Reply) -> str:

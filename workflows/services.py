@@ -233,7 +233,8 @@ def record_refusal(workflow_id: UUID, *, actor: Actor, source: str, why: str) ->
     The same refusal of the same person is recorded once a round: trying again adds nothing.
     """
     workflow = lock(workflow_id)
-    if actor.kind == "user" and log.was_refused(workflow.pk, workflow.round, actor, why):
+    is_person = actor.kind in ("user", "stranger")
+    if is_person and log.was_refused(workflow.pk, workflow.round, actor, why):
         return
     amend(workflow, EventType.HUMAN_REFUSED, actor=actor, source=source, data={"reason": why})
 

@@ -24,8 +24,7 @@ class TooOften(HitlError):
 
 def spend(what: str, whose: str, *, times: int, seconds: int) -> None:
     """Count once more for `whose` (hashed, so it may be an address). Raises TooOften."""
-    digest = hashlib.sha256(whose.encode("utf-8", "surrogatepass")).hexdigest()
-    key = f"limit:{what}:{digest}"
+    key = _key(what, whose)
     try:
         cache.add(key, 0, timeout=seconds)
         count = cache.incr(key)
@@ -36,6 +35,19 @@ def spend(what: str, whose: str, *, times: int, seconds: int) -> None:
         raise TooOften("This cannot be done just now; try again in a minute.") from None
     if count > times:
         raise TooOften(f"That was often enough for now; try again in {_words(seconds)}.")
+
+
+def give_back(what: str, whose: str) -> None:
+    """Take back one `spend`, for what turned out not to be limited."""
+    try:
+        cache.decr(_key(what, whose))
+    except Exception:  # it ran out meanwhile, or the cache is down: then one counts too many
+        logger.info("a count stays", extra={"what": what})
+
+
+def _key(what: str, whose: str) -> str:
+    digest = hashlib.sha256(whose.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"limit:{what}:{digest}"
 
 
 def _words(seconds: int) -> str:

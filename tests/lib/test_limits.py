@@ -59,3 +59,30 @@ def test_without_a_cache_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_says_when_to_try_again(seconds: int, words: str) -> None:
     with pytest.raises(TooOften, match=f"try again in {words}"):
         spend(times=0, seconds=seconds)
+
+
+def test_what_is_given_back_does_not_count() -> None:
+    for _ in range(5):
+        spend(times=1)
+        limits.give_back("test", "ann")
+    spend(times=1)
+    with pytest.raises(TooOften):
+        spend(times=1)
+
+
+def test_giving_back_what_was_never_taken_is_no_credit() -> None:
+    limits.give_back("test", "ann")
+    spend(times=1)
+    with pytest.raises(TooOften):
+        spend(times=1)
+
+
+def test_giving_back_without_a_cache_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*_: object, **__: object) -> None:
+        raise ConnectionError
+
+    spend(times=1)
+    monkeypatch.setattr(cache, "decr", down)
+    limits.give_back("test", "ann")
+    with pytest.raises(TooOften):
+        spend(times=1)

@@ -153,7 +153,7 @@ def test_replay_of_a_click_changes_nothing_twice(agent: Agent, workspace: Worksp
     workflow = make_workflow(agent)
     post = click(workspace, dm(workspace), "hitl_approve")
 
-    for copy in (post, post, post.retried(1), post.retried(2)):
+    for copy in (*[post] * 100, post.retried(1), post.retried(2)):
         assert send(copy).status_code == 200
 
     assert Event.objects.filter(workflow=workflow, type="human.responded").count() == 1
@@ -172,6 +172,23 @@ def test_button_value_copied_into_another_message_is_refused(
     told = wait_for(lambda: workspace.ephemerals)[-1]
     assert "does not belong to this message" in told.seen
     assert (state(harmless), state(costly)) == (Status.PENDING, Status.PENDING)
+    refusal = Event.objects.get(type="human.refused")
+    assert (refusal.workflow_id, refusal.actor["name"]) == (costly.pk, "Ann Approver")
+
+
+def test_owner_of_the_agent_cannot_press_a_colleagues_button(
+    agent: Agent, approver: User, workspace: Workspace
+) -> None:
+    agent.owner = approver
+    agent.save()
+    workflow = make_workflow(agent)
+
+    send(click(workspace, dm(workspace, "U0CARL"), "hitl_approve", by="U0ANN"))
+
+    assert wait_for(lambda: workspace.ephemerals)[-1].seen
+    assert state(workflow) == Status.PENDING
+    refusal = Event.objects.get(workflow=workflow, type="human.refused")
+    assert (refusal.source, refusal.actor["name"]) == ("slack", "Ann Approver")
 
 
 def test_unlinked_person_hears_how_to_link_and_is_recorded(
@@ -180,7 +197,8 @@ def test_unlinked_person_hears_how_to_link_and_is_recorded(
     workspace.add_person("U0EVE", "eve@example.com")
     workflow = make_workflow(agent)
 
-    send(click(workspace, dm(workspace), "hitl_approve", by="U0EVE"))
+    for _ in range(3):  # a stranger who goes on pressing does not fill the record
+        send(click(workspace, dm(workspace), "hitl_approve", by="U0EVE"))
 
     assert "/me/" in wait_for(lambda: workspace.ephemerals)[-1].seen
     assert state(workflow) == Status.PENDING

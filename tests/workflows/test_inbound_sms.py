@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.cache import cache
 from pytest_django import Settings
 
 from deliveries import services as deliveries
@@ -169,6 +170,26 @@ def test_sixth_try_is_refused_even_with_the_right_code(twilio: Twilio, workflow:
         assert "not known" in said(send(twilio.text(f"YES {WRONG}")))
 
     assert "Too many wrong codes" in said(send(twilio.text(f"YES {right}")))
+    assert state(workflow) == Status.PENDING
+
+
+def test_right_codes_are_no_tries(twilio: Twilio, workflow: Workflow, agent: Agent) -> None:
+    for _ in range(7):
+        another = make_workflow(agent, action_type="a.low")
+        send(twilio.text(f"YES {code(twilio)}"))
+        assert state(another) == Status.APPROVED
+
+
+def test_where_tries_cannot_be_counted_no_code_is_taken(
+    twilio: Twilio, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object, **__: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(cache, "incr", down)
+    answer = send(twilio.text(f"YES {code(twilio)}"))
+
+    assert "Open the link" in said(answer)
     assert state(workflow) == Status.PENDING
 
 
