@@ -125,7 +125,7 @@ def _outcome(case: Case) -> str:
 
 def _newest(team: Team, last: int, action_type: str = "", named: str = "") -> list[Workflow]:
     """The newest requests, oldest of them first."""
-    rows = Workflow.objects.filter(team=team).select_related("agent__team")
+    rows = Workflow.objects.filter(team=team).select_related("agent", "team")
     if action_type:
         rows = rows.filter(action_type=action_type)
     limit = min(last, MAX_LAST)
