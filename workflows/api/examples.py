@@ -54,17 +54,22 @@ PENDING: dict[str, Any] = {
     "approverEmail": "ann@example.com",
     "approvers": ["ann@example.com"],
     "policy": {
-        "version": 1,
-        "name": "Anyone asked",
+        "format": 1,
+        "name": "Anyone named",
         "allowOwner": False,
         "stages": [
             {
-                "name": "Approval",
-                "who": {"users": ["019aaf1f-aaaa-7bbb-8ccc-ddddeeeeffff"]},
-                "required": 1,
+                "name": "Anyone named",
+                "need": {"who": {"users": ["019aaf1f-aaaa-7bbb-8ccc-ddddeeeeffff"]}, "count": 1},
+                "onReject": "deny",
+                "timeoutAction": "reject",
             }
         ],
     },
+    "requester": "",
+    "stage": {"index": 0, "name": "Anyone named", "of": 1},
+    "proposedData": None,
+    "currentFingerprint": FINGERPRINT,
     "expiresAt": "2026-11-23T17:52:00Z",
     "timeoutAction": "reject",
     "decision": None,
