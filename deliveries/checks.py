@@ -22,14 +22,21 @@ def sandbox_is_embedded_only(**_: Any) -> list[CheckMessage]:
 
 
 def channels_are_whole(**_: Any) -> list[CheckMessage]:
-    """Name what is missing where some but not all of a channel's settings are filled."""
+    """Name what is missing where some but not all of a channel's settings are filled.
+
+    A server of production does not start like that: its messages would lead nowhere, or nobody
+    could tell a genuine answer from a forged one. Embedded, where one tries things out, it warns.
+    """
     found: list[CheckMessage] = []
     for name, channel in CHANNELS.items():
         missing = channel.missing()
         if missing:
             hint = f"Fill {', '.join(missing)} too, or empty the others."
             text = f"The channel {name} is configured by halves."
-            found.append(Warning(text, hint=hint, id="deliveries.W001"))
+            if settings.EMBEDDED:
+                found.append(Warning(text, hint=hint, id="deliveries.W001"))
+            else:
+                found.append(Error(text, hint=hint, id="deliveries.E001"))
     return found
 
 

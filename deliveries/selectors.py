@@ -5,11 +5,17 @@ from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from deliveries.models import Delivery, DeliveryToken, ReplyCode
 from deliveries.services import ASKING, code_digest, token_digest
+from events.models import Event
+from events.types import EventType
 from hitl.lib.db import database_now
+
+# Whoever has been tried for so long without success counts as not reached; a look each minute makes
+# that an alarm within five.
+PATIENCE = dt.timedelta(minutes=4)
 
 
 def due(now: dt.datetime, *, limit: int, without: Collection[str] = ()) -> list[UUID]:
@@ -42,7 +48,7 @@ def of_workflow(workflow_id: UUID) -> QuerySet[Delivery]:
 
 
 def unreachable(rounds: Mapping[UUID, int]) -> set[UUID]:
-    """Of these requests (with their rounds) those whose question has reached nobody, nor will.
+    """Of these requests (with their rounds) those whose question has reached nobody, nor soon will.
 
     Only copies that still ask count: whoever was reached in a closed stage, or has answered, cannot
     help any more.
@@ -50,11 +56,34 @@ def unreachable(rounds: Mapping[UUID, int]) -> set[UUID]:
     if not rounds:
         return set()
     rows = Delivery.objects.filter(workflow_id__in=list(rounds), kind__in=ASKING, outcome="")
-    found: dict[UUID, set[str]] = {}
-    for workflow_id, round_, status in rows.values_list("workflow_id", "round", "status"):
-        if round_ == rounds[workflow_id]:
-            found.setdefault(workflow_id, set()).add(status)
-    return {workflow_id for workflow_id, statuses in found.items() if is_lost(statuses)}
+    found: dict[UUID, list[Delivery]] = {}
+    for row in rows.only("workflow_id", "round", "status", "created_at"):
+        if row.round == rounds[row.workflow_id]:
+            found.setdefault(row.workflow_id, []).append(row)
+    now = database_now()
+    return {workflow_id for workflow_id, copies in found.items() if is_lost(copies, now)}
+
+
+def unreached(now: dt.datetime, *, limit: int) -> list[UUID]:
+    """Of each open question that has reached nobody for long, and was not reported, one copy."""
+    sent = (Delivery.Status.SENT, Delivery.Status.DELIVERED)
+    same = {name: OuterRef(name) for name in ("workflow_id", "round", "stage")}
+    reached = Delivery.objects.filter(kind__in=ASKING, outcome="", status__in=sent, **same)
+    reported = Event.objects.filter(
+        workflow_id=OuterRef("workflow_id"),
+        type=EventType.DELIVERY_UNDELIVERABLE,
+        timestamp__gte=OuterRef("created_at"),
+    )
+    rows = Delivery.objects.filter(
+        ~Exists(reached),
+        ~Exists(reported),
+        status=Delivery.Status.PENDING,
+        kind__in=ASKING,
+        outcome="",
+        created_at__lte=now - PATIENCE,
+    )
+    first = {row.workflow_id: row.pk for row in rows.order_by("-created_at")[:limit]}
+    return list(first.values())
 
 
 def still_asks(delivery: Delivery, round_: int) -> bool:
@@ -62,10 +91,16 @@ def still_asks(delivery: Delivery, round_: int) -> bool:
     return delivery.round == round_ and delivery.kind in ASKING and not delivery.outcome
 
 
-def is_lost(statuses: Collection[str]) -> bool:
-    """Whether messages with these statuses have reached nobody, and nothing is under way."""
+def is_lost(copies: Collection[Delivery], now: dt.datetime) -> bool:
+    """Whether these copies have reached nobody: given up, or tried for long."""
+    statuses = {
+        Delivery.Status.FAILED
+        if copy.status == Delivery.Status.PENDING and copy.created_at <= now - PATIENCE
+        else copy.status
+        for copy in copies
+    }
     given_up = {Delivery.Status.FAILED, Delivery.Status.CANCELLED}
-    return Delivery.Status.FAILED in statuses and set(statuses) <= given_up
+    return Delivery.Status.FAILED in statuses and statuses <= given_up
 
 
 def failed(workflow_id: UUID, round_: int) -> list[UUID]:

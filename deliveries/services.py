@@ -306,6 +306,20 @@ def _give_up(delivery: Delivery, now: dt.datetime, error: str) -> None:
         _record(EventType.DELIVERY_UNDELIVERABLE, delivery, now, error=error)
 
 
+@transaction.atomic
+def report_unreached(delivery_id: UUID) -> None:
+    """Put on record that nobody has been reached for long, though it is still tried."""
+    delivery = Delivery.objects.get(pk=delivery_id)
+    events.lock_stream(delivery.workflow_id)
+    delivery.refresh_from_db()
+    head = events.head(delivery.workflow_id)
+    waits = delivery.status == Delivery.Status.PENDING and _still_asks(delivery)
+    if waits and head.status == STILL_ASKED and head.round == delivery.round:
+        error = delivery.last_error or "The message has not gone out yet."
+        kind = EventType.DELIVERY_UNDELIVERABLE
+        _record(kind, delivery, database_now(), error=error, retrying=True)
+
+
 def _still_asks(delivery: Delivery) -> bool:
     """Whether this copy is of use: its stage is open and its receiver has not answered."""
     return Delivery.objects.filter(pk=delivery.pk, outcome="").exists()

@@ -1,4 +1,4 @@
-"""Thin tasks: send one, rewrite one, sweep the due."""
+"""Thin tasks: send one, rewrite one, sweep the due, report who reached nobody."""
 
 from uuid import UUID
 
@@ -7,6 +7,7 @@ from celery import shared_task
 from deliveries import breaker, selectors, services, updates
 from deliveries.wakeups import SEND, UPDATE, ring, waiting
 from hitl.lib.db import database_now
+from hitl.lib.sweeps import each
 
 BATCH = 500
 
@@ -37,3 +38,9 @@ def sweep_deliveries() -> None:
     room = max(BATCH - waiting(), 0)
     for delivery_id in selectors.due(now, limit=room, without=breaker.resting()):
         ring(SEND, delivery_id)
+
+
+@shared_task
+def sweep_unreached() -> None:
+    """Report open questions that have reached nobody within minutes."""
+    each(selectors.unreached(database_now(), limit=BATCH), services.report_unreached)

@@ -218,6 +218,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "deliveries.tasks.sweep_deliveries",
         "schedule": dt.timedelta(seconds=5),
     },
+    "sweep unreached": {
+        "task": "deliveries.tasks.sweep_unreached",
+        "schedule": dt.timedelta(minutes=1),
+    },
     "sweep webhooks": {
         "task": "events.tasks.sweep_webhooks",
         "schedule": dt.timedelta(seconds=5),

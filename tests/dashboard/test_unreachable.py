@@ -1,20 +1,24 @@
 """A request that reaches nobody is refused at first; later it is an alarm with a way out."""
 
+import datetime as dt
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.test import Client
 from pytest_django import Settings
 
 from deliveries import services as deliveries
-from deliveries.channels.base import ChannelError
+from deliveries import tasks
+from deliveries.channels.base import ChannelError, Receipt
 from deliveries.models import Delivery
+from events.models import Event
 from hitl.accounts.linking import link
 from hitl.accounts.models import Agent, User
 from hitl.lib.errors import InvalidInput
 from tests.dashboard.browser import logged_in, page_of, text
 from tests.workflows.api.callers import WORKFLOWS, as_agent
-from tests.workflows.factories import make_workflow
+from tests.workflows.factories import decide, make_workflow
 from workflows.models import Workflow
 
 pytestmark = pytest.mark.django_db
@@ -96,6 +100,56 @@ def test_no_alarm_while_somebody_may_be_reached(lost: Workflow, approver: User, 
     assert ALARM not in text(browser.get("/"))
 
 
+@pytest.mark.parametrize("minutes", [3, 4])
+def test_what_is_tried_for_minutes_in_vain_is_an_alarm_too(
+    agent: Agent, colleague: User, approver: User, minutes: int
+) -> None:
+    """Attempts go on for an hour; nobody should have to wait so long to hear of it."""
+    workflow = make_workflow(agent)
+    for waiting in Delivery.objects.filter(workflow=workflow):
+        row = deliveries.claim(waiting.pk)
+        assert row is not None
+        deliveries.settle_failure(row, ChannelError(f"{row.recipient} is busy."))
+    past = dt.timedelta(minutes=minutes, seconds=1)
+    Delivery.objects.update(created_at=F("created_at") - past)
+
+    tasks.sweep_unreached()
+    tasks.sweep_unreached()
+
+    told = Event.objects.filter(workflow=workflow, type="delivery.undeliverable")
+    browser = logged_in(approver)
+    is_late = minutes == 4
+    assert [event.data["retrying"] for event in told] == [True] * is_late
+    for path in (page_of(workflow), "/"):
+        assert (ALARM in text(browser.get(path))) is is_late
+    assert "carl@example.com is busy." in text(browser.get(page_of(workflow)))
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"pending"}
+
+
+def test_nobody_is_alarmed_about_the_second_of_two_who_are_asked(
+    agent: Agent, colleague: User, approver: User
+) -> None:
+    workflow = make_workflow(agent)
+    Delivery.objects.update(created_at=F("created_at") - dt.timedelta(minutes=9))
+    deliveries.settle_success(Delivery.objects.all()[0], Receipt({"messageId": "1"}))
+
+    tasks.sweep_unreached()
+
+    assert not Event.objects.filter(workflow=workflow, type="delivery.undeliverable").exists()
+    assert ALARM not in text(logged_in(approver).get("/"))
+
+
+def test_no_alarm_about_what_is_decided(agent: Agent, colleague: User) -> None:
+    workflow = make_workflow(agent)
+    decide(workflow, colleague)
+    Delivery.objects.update(created_at=F("created_at") - dt.timedelta(minutes=9))
+    Delivery.objects.filter(workflow=workflow).update(
+        status="pending", outcome="", next_retry_at=workflow.created_at
+    )
+    tasks.sweep_unreached()
+    assert not Event.objects.filter(type="delivery.undeliverable").exists()
+
+
 def test_no_alarm_about_an_earlier_round(lost: Workflow, approver: User) -> None:
     Workflow.objects.filter(pk=lost.pk).update(round=2)
     assert ALARM not in text(logged_in(approver).get("/"))
@@ -136,6 +190,7 @@ def test_sending_again_wakes_a_worker(
 
 def test_guests_stand_among_those_who_are_asked(agent: Agent, approver: User) -> None:
     agent.team.allow_guests = True
+    agent.team.save()
     workflow = make_workflow(agent, approvers=["ann@example.com", "gia@partner.example"])
     page = text(logged_in(approver).get(page_of(workflow)))
     assert "gia@partner.example" in page

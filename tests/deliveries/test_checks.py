@@ -1,5 +1,8 @@
 """System checks name half-configured channels."""
 
+import subprocess
+import sys
+
 import pytest
 from django.core.checks import run_checks
 from pytest_django import Settings
@@ -7,6 +10,7 @@ from pytest_django import Settings
 from deliveries import checks
 from deliveries.channels import CHANNELS
 from deliveries.channels.base import Channel
+from tests.embedded import clean_environment
 
 WHOLE = {
     "SANDBOX": False,
@@ -75,7 +79,9 @@ def test_channel_configured_by_halves_names_what_is_missing(
 ) -> None:
     monkeypatch.setitem(CHANNELS, "pager", Pager)
     whole.PAGER_ACCOUNT, whole.PAGER_TOKEN = "AC1", ""
+    whole.EMBEDDED = True
     [warning] = checks.channels_are_whole()
+    assert warning.id == "deliveries.W001"
     assert "PAGER_TOKEN" in str(warning.hint)
     assert "PAGER_ACCOUNT" not in str(warning.hint)
     assert "AC1" not in str(warning)
@@ -87,12 +93,47 @@ def test_django_runs_them(whole: Settings) -> None:
 
 
 def test_slack_may_come_back_by_either_way(whole: Settings) -> None:
+    whole.EMBEDDED = False
     whole.SLACK_BOT_TOKEN = "xoxb-1"
-    assert ids() == {"deliveries.W001"}
+    assert ids() == {"deliveries.E001"}
+    for empty in (" ", ",", " , "):
+        whole.SLACK_SIGNING_SECRET = empty
+        assert ids() == {"deliveries.E001"}
+    whole.SLACK_SIGNING_SECRET = ""
     for way in ("SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN"):
         setattr(whole, way, "x")
         assert ids() == set()
         setattr(whole, way, "")
+
+
+PRODUCTION = {
+    "DATABASE_URL": "postgres://nobody@127.0.0.1:9/none", "REDIS_URL": "redis://127.0.0.1:9/0",
+    "SECRET_KEY": "s" * 50, "JWT_SECRET": "j" * 50, "ALLOWED_HOSTS": "approvals.example.com",
+    "PUBLIC_URL": "https://approvals.example.com", "EMAIL_URL": "smtp+tls://mail.example.com:587",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("half", "missing"),
+    [
+        ({"SLACK_BOT_TOKEN": "xoxb-1", "DEBUG": "on"}, "SLACK_SIGNING_SECRET"),
+        ({"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_FROM": "+15551234567"}, "TWILIO_AUTH_TOKEN"),
+    ],
+)
+def test_production_does_not_start_without_what_signs_the_answers(
+    half: dict[str, str], missing: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "serve", "--port", "0"],
+        env=clean_environment() | PRODUCTION | half,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "deliveries.E001" in done.stderr
+    assert missing in done.stderr
 
 
 # --- A mail provider ------------------------------------------------------------------------------
@@ -113,7 +154,9 @@ def test_whole_provider_is_silent(postmark: Settings) -> None:
 
 def test_provider_without_its_key_names_it(postmark: Settings) -> None:
     postmark.ANYMAIL = {"WEBHOOK_SECRET": ["user:password"]}
+    postmark.EMBEDDED = True
     [warning] = checks.channels_are_whole()
+    assert warning.id == "deliveries.W001"
     assert "ANYMAIL_POSTMARK_SERVER_TOKEN" in str(warning.hint)
 
 
@@ -121,7 +164,9 @@ def test_provider_that_signs_needs_the_key_of_its_signature(postmark: Settings) 
     postmark.EMAIL_PROVIDER = "mailersend"
     postmark.EMAIL_BACKEND = "anymail.backends.mailersend.EmailBackend"
     postmark.ANYMAIL = {"MAILERSEND_API_TOKEN": "token", "WEBHOOK_SECRET": ["user:password"]}
+    postmark.EMBEDDED = True
     [warning] = checks.channels_are_whole()
+    assert warning.id == "deliveries.W001"
     assert "ANYMAIL_MAILERSEND_SIGNING_SECRET" in str(warning.hint)
 
 

@@ -53,13 +53,13 @@ class SlackChannel(Channel):
     @classmethod
     def is_on(cls) -> bool:
         """Whether there is a bot, and a way for clicks to come back: signed posts or a socket."""
-        back = settings.SLACK_SIGNING_SECRET or settings.SLACK_APP_TOKEN
+        back = signature.secrets() or settings.SLACK_APP_TOKEN
         return bool(settings.SLACK_BOT_TOKEN and back)
 
     @classmethod
     def missing(cls) -> list[str]:
         """The bot, or every way back to us."""
-        back = settings.SLACK_SIGNING_SECRET or settings.SLACK_APP_TOKEN
+        back = signature.secrets() or settings.SLACK_APP_TOKEN
         if settings.SLACK_BOT_TOKEN and not back:
             return ["SLACK_SIGNING_SECRET or SLACK_APP_TOKEN"]
         return ["SLACK_BOT_TOKEN"] if back and not settings.SLACK_BOT_TOKEN else []
