@@ -14,7 +14,6 @@ from events import selectors as events
 from events.types import Source
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import User
-from hitl.lib.db import database_now
 from workflows import conversation, decision_form, diff, forms, guests
 from workflows.cases import CaseFile
 from workflows.errors import outcome_sentence, who_decided
@@ -238,7 +237,7 @@ def _person(person: User, user: User, answer: Decision | None, has_looked: bool)
 def _misses(workflow: Workflow, sent: list[Delivery]) -> list[Miss]:
     """Everybody whom the question could not reach, where it has reached nobody; else nothing."""
     asked = [one for one in sent if deliveries.still_asks(one, workflow.round)]
-    if not workflow.is_open or not deliveries.is_lost(asked, database_now()):
+    if not workflow.is_open or not deliveries.is_lost(asked, timezone.now()):
         return []
     return [Miss(one.recipient, one.last_error or NOT_YET) for one in asked if _may_miss(one)]
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 from deliveries import services as deliveries
 from deliveries.channels import CHANNELS
 from deliveries.channels.base import Answer, Channel, Forged, Reply, Report
+from hitl.lib import limits
 from workflows import aside, inbound, mail_replies, repeats
 from workflows.inbound import Outcome
 
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 # Below the three seconds in which Slack wants its answer, with room for the rest of the work.
 UNAVAILABLE = 503
 LOCK_WAIT, STATEMENT_WAIT = "1500ms", "1800ms"
+FORGERIES_A_MINUTE = 20  # of one channel that are logged
 
 
 @csrf_exempt  # the signature is the proof
@@ -49,7 +51,7 @@ def respond(channel: Channel, request: HttpRequest) -> Answer:
     try:
         channel.verify(request)
     except Forged:
-        logger.warning("forged post refused", extra={"channel": channel.name})
+        _note_forgery(channel)
         return Answer("The signature is missing or wrong.", status=401)
     try:
         problem = _act(channel, request)
@@ -58,6 +60,15 @@ def respond(channel: Channel, request: HttpRequest) -> Answer:
         logger.exception("a reply could not be stored", extra={"channel": channel.name})
         return Answer("Please try again.", status=UNAVAILABLE)
     return channel.acknowledge(request, problem)
+
+
+def _note_forgery(channel: Channel) -> None:
+    """Into the log, but no more lines than somebody reads: who forges may do it all day."""
+    try:
+        limits.spend("forged", channel.name, times=FORGERIES_A_MINUTE, seconds=60)
+    except limits.TooOften:
+        return
+    logger.warning("forged post to %s refused", channel.name)
 
 
 def _act(channel: Channel, request: HttpRequest) -> str:

@@ -149,6 +149,21 @@ def test_forged_posts_change_nothing(agent: Agent, workspace: Workspace) -> None
     assert state(workflow) == Status.PENDING
 
 
+def test_forgeries_are_logged_without_flooding_the_log(
+    agent: Agent, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_workflow(agent)
+    good = click(workspace, dm(workspace), "hitl_approve")
+    [_, forged] = next(iter(tampered(good)))
+
+    for _ in range(50):
+        assert send(forged).status_code == 401
+
+    told = [line for line in caplog.messages if "forged post to slack refused" in line]
+    assert len(told) == 20
+    assert workspace.signing_secret not in caplog.text
+
+
 def test_replay_of_a_click_changes_nothing_twice(agent: Agent, workspace: Workspace) -> None:
     workflow = make_workflow(agent)
     post = click(workspace, dm(workspace), "hitl_approve")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from deliveries.channels.base import Message
+from deliveries.channels.email import compose
 from hitl.accounts.models import Agent
 from tests.workflows.factories import REFUND, make_workflow
 from workflows import messages
@@ -180,6 +181,28 @@ def test_hiding_and_imitating_text_is_flagged(agent: Agent, changes: dict[str, A
     message = approval(agent, **changes)
     assert message.deceptive
     assert "\u202e" not in str(message)
+
+
+@pytest.mark.parametrize("char", ["\u202e", "\u2066", "\u200b", "\U000e0041", "\ufe00", "\u3164"])
+def test_nothing_hidden_leaves_in_a_message(agent: Agent, char: str) -> None:
+    """Wherever an agent may write; channels draw what stands in the message and nothing else."""
+    hidden = f"pay{char}pal"
+    agent.name = hidden
+    agent.save()
+    message = approval(
+        agent,
+        name=hidden,
+        reason=hidden,
+        action_type=hidden,
+        action_data={hidden: {hidden: [hidden]}, "note": hidden},
+        ui_schema={"title": hidden, "description": hidden, "fields": [
+            {"name": "note", "label": hidden, "help": hidden}
+        ]},
+    )  # fmt: skip
+    mail = compose.request(message, to="ann@example.com", key="1", link="https://x.example/l/1/")
+    drawn = f"{message}{mail.subject}{mail.body}{mail.alternatives[0][0]}"
+    assert char not in drawn
+    assert drawn.count(f"U+{ord(char):04X}") > 8
 
 
 def test_ordinary_text_is_not_flagged(agent: Agent) -> None:
