@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -280,3 +281,19 @@ def test_links_in_texts_lead_to_the_request(visit: Opener, server: Server) -> No
         message(page, "Open from a text").get_by_role("link").click()
     heading = opened.value.get_by_role("heading", name="Open from a text").first
     expect(heading).to_be_visible()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_whoever_follows_a_link_for_a_living_decides_nothing(
+    visit: Opener, server: Server, script: bool
+) -> None:
+    """Mail scanners and previews: redirects followed, script run, nobody there who presses."""
+    name = f"Followed by a machine {script}"
+    request = server.ask(name)
+    link = message(screen(visit, "sms", "Admin"), name).get_by_role("link").get_attribute("href")
+    path = urlsplit(str(link)).path
+    for choice in ("approved", "rejected", "modified"):
+        page = visit(f"{path}?choice={choice}", who="", java_script_enabled=script)
+        expect(page.get_by_role("heading", name=name).first).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        assert server.workflow(request)["status"] == "PENDING"

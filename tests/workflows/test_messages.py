@@ -200,7 +200,7 @@ def test_nothing_hidden_leaves_in_a_message(agent: Agent, char: str) -> None:
         ]},
     )  # fmt: skip
     mail = compose.request(message, to="ann@example.com", key="1", link="https://x.example/l/1/")
-    drawn = f"{message}{mail.subject}{mail.body}{mail.alternatives[0][0]}"
+    drawn = f"{message}{mail.subject}{mail.body}{mail.alternatives[0][0]!s}"
     assert char not in drawn
     assert drawn.count(f"U+{ord(char):04X}") > 8
 
