@@ -116,6 +116,31 @@ def go_reach(visit: Opener, server: Server, **options: Any) -> Page:
     return page
 
 
+def go_away(visit: Opener, server: Server, **options: Any) -> Page:
+    page = visit("/me/absence/", **options)
+    page.get_by_label("From").fill("2020-01-01T08:00")
+    page.get_by_role("button", name="Enter the absence").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    return page
+
+
+def go_hours(visit: Opener, server: Server, **options: Any) -> Page:
+    return visit("/me/hours/", **options)
+
+
+def go_batch(visit: Opener, server: Server, **options: Any) -> Page:
+    ids = [server.ask(f"Look {n}", actionType="demo.look") for n in range(2)]
+    page = visit("/batch/?" + "&".join(f"id={id_}" for id_ in ids), **options)
+    page.get_by_text("All of its data").first.click()
+    return page
+
+
+def go_folds(visit: Opener, server: Server, **options: Any) -> Page:
+    page = go_request(visit, server, **options)
+    page.locator("#fold-hand-over > summary").click()
+    return page
+
+
 def go_nowhere(visit: Opener, server: Server, **options: Any) -> Page:
     return visit("/nowhere/", **options)
 
@@ -137,7 +162,7 @@ Go = Callable[..., Page]
 PAGES: list[Go] = [
     go_login, go_failed_login, go_inbox, go_nothing, go_history, go_request, go_tree, go_viewer,
     go_edit, go_wrong_edit, go_confirm, go_approved, go_failed, go_event, go_password, go_reach,
-    go_nowhere, go_menu, go_help,
+    go_away, go_hours, go_batch, go_folds, go_nowhere, go_menu, go_help,
 ]  # fmt: skip
 names = [go.__name__.removeprefix("go_") for go in PAGES]
 

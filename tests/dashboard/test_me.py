@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core import mail
@@ -140,8 +141,9 @@ def test_login_address_is_written_to_where_there_is_no_other_mail(
 
 @pytest.mark.parametrize("pattern", me_urls.urlpatterns, ids=lambda each: each.name)
 def test_nobody_gets_in_without_logging_in(pattern: Any) -> None:
-    keys = pattern.pattern.converters
-    path = reverse(pattern.name, args=[1 if key.endswith("_id") else "x" for key in keys])
+    values = {"IntConverter": 1, "UUIDConverter": uuid4()}
+    kinds = [type(one).__name__ for one in pattern.pattern.converters.values()]
+    path = reverse(pattern.name, args=[values.get(kind, "x") for kind in kinds])
     for answer in (Client().get(path), Client().post(path)):
         assert answer.status_code == 302
         assert answer["Location"].startswith("/login/")

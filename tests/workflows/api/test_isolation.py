@@ -23,6 +23,9 @@ BODIES: dict[str, Any] = {
     "heartbeatExecution": {"attempt": 1},
     "completeExecution": {"attempt": 1},
     "failExecution": {"attempt": 1, "error": {}},
+    "extendDeadline": {"expiresAt": "2030-01-01T00:00:00Z"},
+    "handOverWorkflow": {"to": "0c0c0c0c-0000-4000-8000-000000000000"},
+    "addRemark": {"kind": "comment", "text": "x"},
 }
 
 AT_THE_DOOR = (
@@ -36,6 +39,12 @@ DOORS: dict[str, set[str]] = {
     "decideWorkflow": PEOPLE, "settleWorkflow": PEOPLE, "startExecution": AGENT,
     "heartbeatExecution": AGENT, "completeExecution": AGENT, "failExecution": AGENT,
     "listActionTypes": BOTH, "listDeliveries": BOTH, "retryDelivery": PEOPLE,
+    "withdrawDecision": PEOPLE, "handOverWorkflow": PEOPLE, "claimWorkflow": PEOPLE,
+    "releaseWorkflow": PEOPLE, "decideBatch": PEOPLE, "extendDeadline": BOTH,
+    "listRemarks": BOTH, "addRemark": BOTH,
+    "listPolicies": PEOPLE, "createPolicy": PEOPLE, "getPolicy": PEOPLE, "changePolicy": PEOPLE,
+    "archivePolicy": PEOPLE, "listPolicyVersions": PEOPLE, "tryPolicy": PEOPLE,
+    "getRules": PEOPLE, "changeRules": PEOPLE, "tryRules": PEOPLE,
     # Agents too, with a scope that no key has unless it was asked for.
     "listWebhooks": PEOPLE, "createWebhook": PEOPLE, "getWebhook": PEOPLE,
     "changeWebhook": PEOPLE, "deleteWebhook": PEOPLE, "rotateWebhookSecret": PEOPLE,

@@ -36,7 +36,8 @@ WIRE_FIELDS = {
     "approverEmail", "approvers", "policy", "expiresAt", "timeoutAction", "decision",
     "responseData", "feedback", "respondedAt", "respondedBy", "respondedVia", "result", "error",
     "metadata", "round", "fingerprint", "approvedFingerprint", "risk", "reason", "url",
-    "execution", "createdAt", "updatedAt",
+    "execution", "createdAt", "updatedAt", "requester", "stage", "proposedData",
+    "currentFingerprint", "claimedBy", "openQuestions",
 }  # fmt: skip
 
 
