@@ -28,7 +28,7 @@ def call(coroutine: Coroutine[Any, Any, ResultT], *, seconds: float) -> ResultT:
 
 def _start_anew() -> None:
     """After a fork: the lock may have been held by a thread that is not here."""
-    global _lock  # noqa: PLW0603  # there is one for the process
+    global _lock  # there is one for the process
     _lock = threading.Lock()
 
 
