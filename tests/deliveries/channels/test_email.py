@@ -370,7 +370,8 @@ STANDING = {
 
 
 def test_both_parts_say_what_happened_for_whom_and_how_far_it_is() -> None:
-    for words in (text(**STANDING), Reader(html(**STANDING)).words):
+    body = html(**STANDING).partition("<body")[2]  # style sheets have numbers, too
+    for words in (text(**STANDING), Reader(f"<body{body}").words):
         for part in STANDING.values():
             assert part in words
         assert words.index(STANDING["notice"]) < words.index("120")

@@ -92,7 +92,9 @@ class Life(RuleBasedStateMachine):
         behalf = "" if behalf == user else behalf
         vote = before.vote(user, verdict, seen, result=result, behalf=behalf)
         if vote is None:
-            assert plain.why_not(before, user) or behalf or verdict == Verdict.MODIFIED
+            own = any(seat.person == user for seat in before.seats(user))
+            assert not own or behalf or verdict == Verdict.MODIFIED
+            assert plain.why_not(before, user) or before.seats(user)
             return
         after = before.after(vote)
         assert vote in after.state.standing or after.stage != before.stage
