@@ -13,9 +13,9 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Exists, F, OuterRef, Q
 
-from hitl.accounts.models import Absence, Agent, Group, Membership, User
+from hitl.accounts.models import Absence, Agent, Group, Membership, Role, User
 from workflows import guests
 from workflows.models import Decision, FiredStep, HandOver, Policy, Withdrawal, Workflow
 from workflows.policies import Act, Case, People, Person, Request, Vote, absence, calendars
@@ -295,7 +295,13 @@ def _absences(workflow: Workflow, now: dt.datetime) -> tuple[Away, ...]:
 
 
 def _read_absences(workflow: Workflow, now: dt.datetime) -> tuple[Away, ...]:
+    """Who is away now. What a manager has entered for somebody counts in the managers' own teams:
+    elsewhere they may give nobody's say to anybody."""
+    managers = Membership.objects.filter(
+        team=workflow.team_id, role=Role.MANAGER, user=OuterRef("created_by")
+    )
     rows = Absence.objects.filter(
+        Q(created_by=None) | Q(created_by=F("user")) | Exists(managers),
         Q(end__isnull=True) | Q(end__gt=now),
         user__memberships__team=workflow.team_id,
         start__lte=now,

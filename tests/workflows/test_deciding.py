@@ -11,6 +11,7 @@ from events.models import Event
 from hitl.accounts.models import Absence, Agent, Group, Membership, Role, Team, User
 from hitl.lib import canonical
 from hitl.lib.errors import InvalidInput
+from tests.accounts.factories import TeamFactory, UserFactory
 from tests.workflows.factories import REFUND, decide, make_workflow
 from tests.workflows.policy_samples import group, member, stage
 from workflows import services
@@ -420,3 +421,22 @@ def test_losers_hear_who_was_first(agent: Agent, team: Team, approver: User) -> 
     workflow = make_workflow(agent)
     decide(workflow, approver)
     assert outcome_sentence(now(workflow)).startswith("Already approved by Ann Approver in ")
+
+
+def test_manager_of_another_team_gives_nobodys_say_away(
+    agent: Agent, team: Team, approver: User, colleague: User, manager: User
+) -> None:
+    adopt(team, stage("Ann", {"users": [str(approver.pk)]}))
+    elsewhere = TeamFactory()
+    boss = UserFactory()
+    Membership.objects.create(team=elsewhere, user=boss, role=Role.MANAGER)
+    Membership.objects.create(team=elsewhere, user=approver, role=Role.APPROVER)
+    entered = away(approver, colleague)
+    Absence.objects.filter(pk=entered.pk).update(created_by=boss)
+    workflow = make_workflow(agent)
+    assert asked(workflow) == {"Ann Approver"}
+    with pytest.raises(NotYours):
+        decide(workflow, colleague)
+
+    Absence.objects.filter(pk=entered.pk).update(created_by=manager)
+    assert decide(workflow, colleague).decision.behalf == approver
