@@ -35,7 +35,8 @@ from workflows.api.queries import UUID_FORM
 # policies and rules are judged by more than their shape, and webhooks go to https only.
 RELATED = (
     "createWorkflow", "createWorkflowAtSeedPath", "decideWorkflow", "createPolicy", "changePolicy",
-    "tryPolicy", "changeRules", "tryRules", "createWebhook", "changeWebhook",
+    "tryPolicy", "changeRules", "tryRules", "createWebhook", "changeWebhook", "extendDeadline",
+    "handOverWorkflow", "addRemark", "decideBatch",
 )  # fmt: skip
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 schema: Any = schemathesis.openapi.from_wsgi("/api/schema/?format=json", get_wsgi_application())

@@ -88,7 +88,7 @@ def test_token_is_nowhere_after_a_whole_life(
     caplog.set_level(logging.DEBUG)
     queued: list[str] = []
     monkeypatch.setattr(
-        Celery, "send_task", lambda _, name, args, **options: queued.append(f"{name} {args}")
+        Celery, "send_task", lambda _, name, args=(), *__, **___: queued.append(f"{name} {args}")
     )
     monkeypatch.setattr(
         Task, "apply_async", lambda task, args=(), *_, **__: queued.append(f"{task.name} {args}")

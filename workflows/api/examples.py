@@ -66,7 +66,7 @@ PENDING: dict[str, Any] = {
             }
         ],
     },
-    "requester": "",
+    "requester": None,
     "stage": {"index": 0, "name": "Anyone named", "of": 1},
     "proposedData": None,
     "currentFingerprint": FINGERPRINT,

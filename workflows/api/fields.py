@@ -44,6 +44,18 @@ class Email(serializers.EmailField):
         return super().to_internal_value(data)
 
 
+class Id(serializers.UUIDField):
+    """A JSON string with one UUID, written with hyphens: numbers are none, nor are other forms."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid", value=data)
+        found = super().to_internal_value(data)
+        if str(found) != data.lower():
+            self.fail("invalid", value=data)
+        return found
+
+
 class Pattern(serializers.RegexField):
     """A JSON string of one form, without blanks around it."""
 

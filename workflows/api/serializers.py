@@ -22,6 +22,7 @@ from workflows.api.fields import (
     Anything,
     Choice,
     Email,
+    Id,
     Moment,
     Object,
     Pattern,
@@ -169,9 +170,7 @@ class DecideSerializer(Strict):
         help_text="The `stage.index` the person answers in. Without it, an answer that says the "
         "same as an earlier one of theirs is that one.",
     )
-    onBehalfOf = serializers.UUIDField(
-        required=False, help_text="For whom, where the person stands in for several."
-    )
+    onBehalfOf = Id(required=False, help_text="For whom, where the person stands in for several.")
     feedback = Text(required=False, allow_blank=True, max_length=COMMENT_CHARACTERS)
     comment = Text(
         required=False,
@@ -297,8 +296,8 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
     policy = Object(help_text="Who must agree, frozen at creation.")
     expiresAt = serializers.DateTimeField(source="expires_at")
     timeoutAction = serializers.ChoiceField(source="timeout_action", choices=TimeoutAction.choices)
-    requester = serializers.EmailField(
-        source="requester_email", help_text="On whose behalf the agent asks; empty: nobody's."
+    requester = serializers.SerializerMethodField(
+        help_text="On whose behalf the agent asks; null: nobody's."
     )
     stage = serializers.SerializerMethodField(help_text="The stage that is open, or was last.")
     claimedBy = serializers.SerializerMethodField(
@@ -337,6 +336,10 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
     def get_approverEmail(self, workflow: Workflow) -> str | None:
         named: list[str] = workflow.approver_emails
         return named[0] if len(named) == 1 else None
+
+    @extend_schema_field(serializers.EmailField(allow_null=True))
+    def get_requester(self, workflow: Workflow) -> str | None:
+        return workflow.requester_email or None
 
     @extend_schema_field(StageSerializer)
     def get_stage(self, workflow: Workflow) -> dict[str, Any]:

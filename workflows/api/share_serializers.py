@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from hitl.accounts.models import User
 from workflows import batch, conversation, sharing
-from workflows.api.fields import Choice, Moment, Pattern, Strict, Text, Whole
+from workflows.api.fields import Choice, Id, Moment, Pattern, Strict, Text, Whole
 from workflows.api.serializers import COMMENT_CHARACTERS, FINGERPRINT
 from workflows.models import Remark, Status, Verdict, doors
 
@@ -19,7 +19,7 @@ class WithdrawSerializer(Strict):
     """Taking back one's own answer."""
 
     reason = Text(required=False, allow_blank=True, max_length=1000)
-    onBehalfOf = serializers.UUIDField(
+    onBehalfOf = Id(
         required=False, help_text="Whose answer, where the person stands in for several."
     )
 
@@ -34,10 +34,8 @@ class ExtendSerializer(Strict):
 class HandOverSerializer(Strict):
     """Giving one's say to somebody else."""
 
-    to = serializers.UUIDField(help_text="Who is to answer: an approver of the team.")
-    person = serializers.UUIDField(
-        required=False, help_text="Managers only: whose say it is, if not their own."
-    )
+    to = Id(help_text="Who is to answer: an approver of the team.")
+    person = Id(required=False, help_text="Managers only: whose say it is, if not their own.")
     reason = Text(required=False, allow_blank=True, max_length=sharing.REASON_LIMIT)
 
 
@@ -53,9 +51,7 @@ class NewRemarkSerializer(Strict):
         help_text="People send `comment` or `question`, the agent `answer`.",
     )
     text = Text(max_length=conversation.TEXT_LIMIT)
-    questionId = serializers.UUIDField(
-        required=False, help_text="With `answer`: the `remarkId` of the question."
-    )
+    questionId = Id(required=False, help_text="With `answer`: the `remarkId` of the question.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         super().validate(attrs)
@@ -68,7 +64,7 @@ class NewRemarkSerializer(Strict):
 class BatchItemSerializer(Strict):
     """One request as the person saw it."""
 
-    workflowId = serializers.UUIDField()
+    workflowId = Id()
     fingerprint = Pattern(FINGERPRINT, help_text="The `currentFingerprint` the person saw.")
     stage = Whole(required=False, min_value=0, max_value=9, help_text="The `stage.index` seen.")
 
