@@ -30,9 +30,21 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if random else None
 
 
+# Run on SQLite only: what they look at does not depend on the database, and they are many.
+ONCE = (
+    "tests/test_fuzz.py",
+    "tests/dashboard/test_sandbox",
+    "tests/dashboard/test_hostile_text",
+    "tests/dashboard/test_pages_in_general",
+    "tests/workflows/api/test_isolation",
+    "tests/workflows/api/test_views.py",
+    "tests/workflows/test_callbacks.py",
+)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On SQLite, tests of row locks and triggers step aside; on PostgreSQL, those without a
-    database do: they have run already."""
+    database do, and those that do not depend on which it is: they have run already."""
     if connection.vendor == "postgresql":
         kept = [item for item in items if _uses_database(item)]
         config.hook.pytest_deselected(items=[each for each in items if not _uses_database(each)])
@@ -45,7 +57,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _uses_database(item: pytest.Item) -> bool:
-    marked = item.get_closest_marker("django_db") or item.get_closest_marker("postgres")
+    if item.get_closest_marker("postgres"):
+        return True
+    if item.nodeid.startswith(ONCE):
+        return False
+    marked = item.get_closest_marker("django_db")
     fixtures = {"db", "transactional_db", "django_db_setup"}
     return bool(marked or fixtures & set(getattr(item, "fixturenames", ())))
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 
 # How often each race is run: enough to notice what is broken; `make races` runs hundreds.
-ROUNDS = int(os.environ.get("RACE_ROUNDS", "60"))
+ROUNDS = int(os.environ.get("RACE_ROUNDS", "25"))
 
 
 def race(*runners: Callable[[], Any]) -> list[Any]:

@@ -38,7 +38,7 @@ RELATED = (
     "tryPolicy", "changeRules", "tryRules", "createWebhook", "changeWebhook", "extendDeadline",
     "handOverWorkflow", "addRemark", "decideBatch",
 )  # fmt: skip
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
 schema: Any = schemathesis.openapi.from_wsgi("/api/schema/?format=json", get_wsgi_application())
 
 STATES: dict[str, Any] = {
