@@ -210,7 +210,8 @@ class TestRaces:
 
         _together([first, second])
         assert [answer.body for answer in answers] == [{"n": 1}, {"n": 1}]
-        assert [answer.replayed for answer in answers] == [False, True]
+        # Which of them is back first is nobody's promise.
+        assert sorted(answer.replayed for answer in answers) == [False, True]
 
     def test_waits_two_seconds_and_no_longer(self, agent: Agent) -> None:
         claimed, over, said = threading.Event(), threading.Event(), []
