@@ -155,7 +155,7 @@ def _seat(file: CaseFile, answer: Answer) -> Seat:
     if answer.behalf is not None:
         seats = [seat for seat in seats if seat.person == str(answer.behalf)]
     if not seats:
-        raise NotYours(why_not(file, answer.user))
+        raise NotYours(why_not(file, answer.user) or "You cannot answer for this person here.")
     stage = file.case.stage
     if answer.stage is not None and stage and answer.stage != stage.index:
         raise StageMoved(stage.name)
@@ -358,8 +358,9 @@ def _wait(file: CaseFile, decision: Decision, after: Case) -> None:
     now = cases.load(workflow, now=file.now)
     waiting = plain.waiting(now.case, now.names)
     if not edited:
-        said = f"You answered: {decision.get_verdict_display().lower()}. {waiting}"
-        asking.close_wave(file, said, users=[decision.user] if decision.user else [])
+        if decision.user and not now.case.seats(str(decision.user_id)):
+            said = f"You answered: {decision.get_verdict_display().lower()}. {waiting}"
+            asking.close_wave(file, said, users=[decision.user])
         asking.tell_progress(now)
         return
     asking.close_wave(file, f"{decision.user} has changed the data. {waiting}")

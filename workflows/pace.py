@@ -11,7 +11,7 @@ from events.types import EventType, Source
 from hitl.accounts.models import Agent, User
 from hitl.lib.actor import SYSTEM, Actor
 from hitl.lib.db import database_now
-from hitl.lib.errors import Forbidden
+from hitl.lib.errors import FieldError, Forbidden, InvalidInput
 from workflows import asking, cases
 from workflows.cases import CaseFile
 from workflows.deciding import approve, check_standing, conclude
@@ -167,7 +167,7 @@ def time_out(workflow_id: UUID) -> bool:
     }  # fmt: skip
     if workflow.timeout_action == TimeoutAction.HOLD:
         _hold(workflow, **common)
-    elif workflow.timeout_action == TimeoutAction.APPROVE:
+    elif workflow.timeout_action == TimeoutAction.APPROVE and _nobody_objects(workflow, now):
         _approve_by_silence(workflow, **common)
         conclude(workflow)
     elif workflow.timeout_action != TimeoutAction.ESCALATE or not _escalate_late(workflow, now):
@@ -206,6 +206,11 @@ def _escalate_late(workflow: Workflow, now: dt.datetime) -> bool:
     return True
 
 
+def _nobody_objects(workflow: Workflow, now: dt.datetime) -> bool:
+    """Whether silence is consent: no rejection stands, not even one that did not suffice."""
+    return not cases.load(workflow, now=now).case.state.rejecting
+
+
 def _approve_by_silence(workflow: Workflow, *, now: Any, **common: Any) -> None:
     Decision.objects.create(
         workflow=workflow,
@@ -215,16 +220,20 @@ def _approve_by_silence(workflow: Workflow, *, now: Any, **common: Any) -> None:
         verdict=Verdict.APPROVED,
         channel=Source.TIMEOUT_JOB,
         comment="Nobody answered in time, and silence approves this low-risk action type.",
-        fingerprint=workflow.fingerprint,
+        fingerprint=workflow.current_fingerprint,
         is_effective=True,
         seq=workflow.event_seq + 1,
         decided_at=now,
     )
+    # What stands on the table: who has edited has agreed to that, and not to what was asked first.
+    edited = bool(workflow.proposed_fingerprint)
     approve(
         workflow,
         why=EventType.WORKFLOW_TIMEOUT,
         now=now,
-        decision=Verdict.APPROVED,
+        decision=Verdict.MODIFIED if edited else Verdict.APPROVED,
+        response_data=workflow.proposed_data,
+        response_fingerprint=workflow.proposed_fingerprint,
         responded_at=now,
         responded_via=Source.TIMEOUT_JOB,
         next_step_at=None,
@@ -253,6 +262,9 @@ def extend(
         raise AlreadyDecided(workflow)
     if workflow.expires_at <= now and not workflow.held_at:
         raise Expired(workflow)
+    if workflow.held_at:
+        message = "The request is held until somebody decides: there is no deadline to move."
+        raise InvalidInput(message, [FieldError("/expiresAt", message)])
     file = cases.load(workflow, now=now)
     stage = file.policy.stages[workflow.stage]
     first = workflow.first_expires_at or workflow.expires_at

@@ -166,9 +166,10 @@ def _policy(
         return _of_people(agent, new, request)
     _, people = cases.people_of(agent.team_id, chosen.document)
     frozen = freezing.freeze(chosen.document, request, People.of(people))
+    ignored = " The people whom the agent named are not asked: the policy says who is."
     source = {
         "policyId": str(chosen.pk), "name": chosen.name, "version": chosen.version,
-        "why": choice.why,
+        "why": choice.why + (ignored if new.approvers else ""),
     }  # fmt: skip
     return frozen | {"from": source}
 

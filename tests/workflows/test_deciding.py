@@ -440,3 +440,19 @@ def test_manager_of_another_team_gives_nobodys_say_away(
 
     Absence.objects.filter(pk=entered.pk).update(created_by=manager)
     assert decide(workflow, colleague).decision.behalf == approver
+
+
+def test_answer_for_somebody_one_does_not_stand_in_for_says_so(
+    agent: Agent, approver: User, colleague: User
+) -> None:
+    workflow = make_workflow(agent)
+    with pytest.raises(NotYours, match="cannot answer for this person"):
+        decide(workflow, approver, behalf=colleague.pk)
+
+
+def test_agent_that_names_people_reads_that_the_policy_asks_others(
+    agent: Agent, two_then_cfo: Policy, approver: User
+) -> None:
+    workflow = make_workflow(agent, approvers=[approver.email])
+    assert asked(workflow) == {"Fay Finance", "Finn Finance", "Fritz Finance"}
+    assert "whom the agent named are not asked" in workflow.policy["from"]["why"]

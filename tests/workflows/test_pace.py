@@ -12,10 +12,10 @@ from events.models import Event
 from hitl.accounts.models import Agent, Team, User
 from hitl.lib.errors import Forbidden, InvalidInput
 from tests.accounts.factories import AgentFactory
-from tests.workflows.factories import ActionTypeFactory, decide, make_workflow
+from tests.workflows.factories import REFUND, ActionTypeFactory, decide, make_workflow
 from tests.workflows.policy_samples import HOUR, member, stage
 from tests.workflows.test_deciding import adopt, asked, now, told
-from workflows import pace, selectors, services
+from workflows import executions, pace, selectors, services
 from workflows.errors import AlreadyDecided, Expired, NotYours
 from workflows.models import FiredStep, Status, Workflow
 
@@ -297,3 +297,44 @@ def test_what_is_due_is_found_by_its_index(agent: Agent, approver: User) -> None
         )
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "workflow_step_due" in plan
+
+
+def test_held_request_has_no_deadline_to_move(movable: Workflow, approver: User) -> None:
+    Workflow.objects.filter(pk=movable.pk).update(held_at=timezone.now())
+    with pytest.raises(InvalidInput, match="no deadline to move"):
+        pace.extend(movable.pk, by=approver, expires_at=later(movable, 1), source="dashboard")
+
+
+@pytest.fixture
+def silence_approves(agent: Agent, team: Team, approver: User, deputy: User) -> Workflow:
+    """Both of Ann and Dora are wanted; their silence approves."""
+    ActionTypeFactory(team=team, name="payments.refund", risk="low")
+    both = {"users": [str(approver.pk), str(deputy.pk)]}
+    adopt(team, stage("Both", both, 2, onReject="impossible", timeoutAction="approve"))
+    return make_workflow(agent)
+
+
+def test_silence_approves_what_is_on_the_table(silence_approves: Workflow, approver: User) -> None:
+    less = REFUND | {"amount": 7}
+    decide(silence_approves, approver, "modified", response_data=less)
+    age(silence_approves, 25)
+    assert services.time_out(silence_approves.pk)
+    row = now(silence_approves)
+    assert (row.status, row.decision, row.approved_data) == (Status.APPROVED, "modified", less)
+    assert executions._is_intact(row)
+
+
+def test_silence_is_no_consent_where_somebody_objects(
+    agent: Agent, team: Team, approver: User, deputy: User
+) -> None:
+    ActionTypeFactory(team=team, name="payments.refund", risk="low")
+    adopt(
+        team,
+        stage("Any", {"team": "approvers"}, onReject="impossible", timeoutAction="approve"),
+    )
+    workflow = make_workflow(agent)
+    decide(workflow, approver, "rejected", comment="Not this one.")
+    assert now(workflow).is_open
+    age(workflow, 25)
+    assert services.time_out(workflow.pk)
+    assert now(workflow).status == Status.TIMEOUT

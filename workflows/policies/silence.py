@@ -61,10 +61,13 @@ def ending(case: Case, silence: Silence) -> str:
     """What becomes of a request whose deadline has passed by the clock that judges it.
 
     "approved", "modified" or "rejected" where people had decided before; otherwise "timeout",
-    "held", "escalated" or "silence" (nobody objected, which approves).
+    "held", "escalated" or "silence" (nobody objected, which approves). Where an objection stands
+    that did not suffice to reject, silence is no consent: "timeout".
     """
     if case.outcome:
         return str(case.outcome)
+    if silence.action == APPROVE and case.state.rejecting:
+        return _ENDINGS[REJECT]
     return _ENDINGS[silence.action]
 
 

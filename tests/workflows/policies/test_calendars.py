@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hitl.lib import pointer
 from hitl.lib.errors import InvalidInput
 from workflows.policies import calendars
 from workflows.policies.calendars import Calendar, next_allowed
@@ -135,8 +136,12 @@ def test_answer_is_allowed_and_stays_the_same(minutes: int) -> None:
         ({"quiet": [["25:00", "07:00"]]}, "/quiet/0", "two times"),
         ({"quiet": [["07:00", "07:00"]]}, "/quiet/0", "have to differ"),
         ({"quiet": "night"}, "/quiet", "list"),
-        ({"work": {"monday": [["22:00", "06:00"]]}}, "/work/monday/0", "end on the day"),
-        ({"work": {"funday": []}}, "/work/funday", "not known"),
+        (
+            {"work": {"monday": [["22:00", "06:00"]]}},
+            pointer.join("", "work", "monday", 0),
+            "end on the day",
+        ),
+        ({"work": {"funday": []}}, pointer.join("", "work", "funday"), "not known"),
         ({"work": {}}, "/work", "at least one day"),
         ({"holidays": ["2026-13-01"]}, "/holidays/0", "2026-12-25"),
         ({"quite": []}, "/quite", "Did you mean quiet?"),
