@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# One image, roles by command: serve, worker, beat, migrate; or up, which is all of them on SQLite.
+# One image, roles by command: web, live, worker, beat, migrate; serve, which is web and live in one
+# process; or up, which is all of them on SQLite.
 FROM python:3.12-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CACHE_DIR=/pip-cache
 WORKDIR /build

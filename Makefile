@@ -19,8 +19,9 @@ SERVICES := $(PY) scripts/services.py
 SUITE := $(PY) scripts/suite.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-postgres test-browser lint format types contracts lock vendor \
-	schema screenshots proof-deliveries proof-escalations races clean
+.PHONY: help run test test-fast test-postgres test-browser lint format types contracts audit lock vendor \
+	schema screenshots proof-deliveries proof-escalations proof-events proof-chain bench-waiting races \
+	crash model drill rolling clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,9 +41,25 @@ test-postgres: .venv/.stamp-dev ## Run the tests on a private PostgreSQL and Red
 test-browser: .venv/.stamp-dev ## Run the tests in Chromium
 	@$(SERVICES) --chromium -- $(SUITE) browser -- $(ARGS)
 
+bench-waiting: .venv/.stamp-dev ## Let long polls and sockets wait, and measure: ARGS="--polls 600 --sockets 200"
+	@$(SERVICES) --postgres --durable --redis -- $(PY) -m bench.waiting $(ARGS)
+
+rolling: .venv/.stamp-dev ## Replace every role under traffic behind HAProxy: ROLLING_ROUNDS=3 (a minute each)
+	@ROLLING_ROUNDS=$(or $(ROLLING_ROUNDS),1) $(SERVICES) --postgres --redis --haproxy -- \
+		$(PY) -m pytest -q -s tests/test_rolling.py $(ARGS)
+
 races: .venv/.stamp-dev ## Run the races on PostgreSQL for hundreds of rounds (half an hour)
 	@RACE_ROUNDS=300 $(SERVICES) --postgres --redis -- $(PY) -m pytest -q --timeout 1800 \
-		tests/workflows/test_races.py tests/workflows/test_policy_races.py $(ARGS)
+		tests/workflows/test_races.py tests/workflows/test_policy_races.py \
+		tests/workflows/test_rollback_races.py tests/workflows/test_receipt_races.py $(ARGS)
+
+.PHONY: crash
+crash: .venv/.stamp-dev ## Kill everything at every statement and judge what is left: ARGS="--stride 20"
+	@$(PY) -m scripts.crash --report docs/crash-matrix.md $(ARGS)
+
+.PHONY: model
+model: .venv/.stamp-dev ## Search the model of decide, expire, claim and crash in larger worlds (minutes)
+	@$(PY) -m tests.model $(ARGS)
 
 lint: .venv/.stamp-dev ## Check style of code and templates, and the vendored files' hashes
 	$(PY) -m ruff check .
@@ -56,6 +73,9 @@ format: .venv/.stamp-dev ## Format the code and fix what can be fixed
 
 types: .venv/.stamp-dev ## Check types
 	$(PY) -m mypy
+
+audit: $(PY) ## Ask whether a locked package has a known vulnerability; skipped where nobody can tell
+	@$(PY) scripts/audit.py
 
 contracts: .venv/.stamp-dev ## Check that imports go down only
 	.venv/bin/lint-imports
@@ -74,10 +94,19 @@ screenshots: .venv/.stamp-dev ## Take the pictures that the documentation shows
 	$(SERVICES) --chromium -- $(PY) scripts/screenshots.py $(ARGS)
 
 proof-escalations: .venv/.stamp-dev ## Let 10,000 requests escalate in one second: ARGS="--requests 10000"
-	@$(SERVICES) --postgres --redis -- $(PY) -m scripts.proof_escalations $(ARGS)
+	@$(SERVICES) --postgres --durable --redis -- $(PY) -m scripts.proof_escalations $(ARGS)
+
+proof-events: .venv/.stamp-dev ## Kill everything at random and compare what followers heard: ARGS="--events 100000"
+	@$(SERVICES) --postgres --durable -- $(PY) -m scripts.proof_events $(ARGS)
+
+proof-chain: .venv/.stamp-dev ## Verify a million events and write down the time: ARGS="--events 1000000"
+	@$(SERVICES) --postgres --durable -- $(PY) -m scripts.proof_chain $(ARGS)
 
 proof-deliveries: .venv/.stamp-dev ## Let a provider fail half of the time and count: ARGS="--requests 1000"
-	$(SERVICES) --postgres --redis -- $(PY) -m scripts.proof_deliveries $(ARGS)
+	$(SERVICES) --postgres --durable --redis -- $(PY) -m scripts.proof_deliveries $(ARGS)
+
+drill: .venv/.stamp-dev ## Restore a backup under traffic, and see that nothing runs twice: ARGS="--requests 4"
+	@$(SERVICES) --postgres --redis -- $(PY) -m scripts.drill_restore $(ARGS)
 
 clean: ## Remove the environment and all caches; data in var/ stays
 	rm -rf .venv .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache staticfiles

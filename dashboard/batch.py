@@ -3,6 +3,7 @@
 The page lists exactly the requests and fingerprints it posts; what comes back is a line for each.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
@@ -24,6 +25,10 @@ from workflows.forms import Tree
 from workflows.models import Risk, Verdict, Workflow
 
 METHODS = ["GET", "HEAD", "POST"]
+_ITEM = re.compile(
+    r"(?P<id>[^.]*)\.(?:(?P<round>[0-9]{1,5})-)?(?P<stage>[0-9]{1,2})\.(?P<fingerprint>.*)",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Shown:
     @property
     def value(self) -> str:
         row = self.workflow
-        return f"{row.pk}.{row.stage}.{row.current_fingerprint}"
+        return f"{row.pk}.{row.round}-{row.stage}.{row.current_fingerprint}"
 
     @property
     def is_high(self) -> bool:
@@ -138,13 +143,12 @@ def _ids(texts: list[str]) -> list[UUID]:
 
 
 def _item(text: str) -> Item | None:
-    """`id.stage.fingerprint`, as the page wrote it."""
-    id_, _, rest = text.partition(".")
-    stage, _, fingerprint = rest.partition(".")
-    if not (stage.isascii() and stage.isdigit() and len(stage) < 3):
+    """`id.round-stage.fingerprint`, as the page wrote it."""
+    found = _ITEM.fullmatch(text)
+    ids = _ids([found["id"]]) if found else []
+    if not found or not ids:
         return None
-    ids = _ids([id_])
-    return Item(ids[0], fingerprint, int(stage)) if ids else None
+    return Item(ids[0], found["fingerprint"], int(found["stage"]), int(found["round"] or 1))
 
 
 def _verdict(text: str) -> Verdict:

@@ -5,27 +5,27 @@ sends is ignored.
 """
 
 import asyncio
-import contextlib
 import json
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
 from channels.consumer import StopConsumer
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.utils import await_many_dispatch
 
-from dashboard import viewers
-from dashboard.viewers import Viewer
 from events.hub import get_hub
+from hitl.accounts import standing
+from hitl.accounts.authentication import by_session
+from hitl.accounts.standing import Listener
+from hitl.lib.limits import TooOften
+from workflows import selectors
+from workflows.api.inner import unless
+from workflows.api.listening import Seat, get_room
 
 logger = logging.getLogger(__name__)
 
-RECHECK_SECONDS = 60.0
-SOCKETS_PER_USER = 10  # in each process
 MESSAGE_BYTES = 64 * 1024
 
 LOGGED_OUT = 4401
@@ -33,8 +33,7 @@ NOT_ALLOWED = 4403
 TOO_MANY = 1008
 TOO_BIG = 1009
 BROKEN = 1011
-
-_open: Counter[UUID] = Counter()
+RESTART = 1012
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
@@ -48,7 +47,6 @@ class LiveConsumer(AsyncWebsocketConsumer):
     ) -> None:
         """Serve without a channel of its own: the process has one subscription, in the hub."""
         self.scope, self.base_send, self.channel_layer = scope, send, None
-        self._viewer: Viewer | None = None
         self._task: asyncio.Task[None] | None = None
         try:
             await await_many_dispatch([receive], self.dispatch)
@@ -60,17 +58,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Accept first: a refused handshake could not tell the page why."""
         await self.accept()
-        viewer = await self._look()
-        if viewer is None:
+        listener = await _find(self.scope["session"].session_key)
+        if listener is None:
             await self.close(LOGGED_OUT)
-        elif not viewer.team_ids:
+        elif not listener.teams:
             await self.close(NOT_ALLOWED)
-        elif _open[viewer.user_id] >= SOCKETS_PER_USER:
-            await self.close(TOO_MANY)
         else:
-            _open[viewer.user_id] += 1
-            self._viewer = viewer
-            self._task = asyncio.create_task(self._serve(viewer), name="live-socket")
+            self._task = asyncio.create_task(self._serve(listener), name="live-socket")
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Nothing a browser says matters here; saying too much ends the talk."""
@@ -82,51 +76,45 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self._leave()
 
     def _leave(self) -> None:
-        if self._viewer is not None:
-            _open[self._viewer.user_id] -= 1
-            if not _open[self._viewer.user_id]:
-                del _open[self._viewer.user_id]
-            self._viewer = None
         if self._task is not None:
             self._task.cancel()
 
-    async def _serve(self, viewer: Viewer) -> None:
-        """Pass hints on until the person may not hear them any more."""
+    async def _serve(self, listener: Listener) -> None:
+        """Pass hints on until the person may not hear them any more, or the server stops."""
         try:
-            async with get_hub().subscribe(*(f"team:{id_}" for id_ in viewer.team_ids)) as queue:
-                await self._say({"type": "ready"})
-                code = await self._pass_on(queue, viewer)
-            await self.close(code)
+            with get_room().seat(listener) as seat:
+                await unless(self._pass_on(listener), seat.ended)
+            await self.close(_code(seat))
+        except TooOften:
+            await self.close(TOO_MANY)
         except OSError:
             pass  # the browser went away in the middle of a word
         except Exception:
             logger.warning("live socket broke", exc_info=True)
             await self.close(BROKEN)
 
-    async def _pass_on(self, queue: asyncio.Queue[dict[str, Any]], viewer: Viewer) -> int:
-        """Hints from the queue to the browser; returns the code to close with."""
-        clock = asyncio.get_running_loop().time
-        check_at = clock() + RECHECK_SECONDS
-        while True:
-            if clock() >= check_at:
-                code = self._objection(viewer, await self._look())
-                if code:
-                    return code
-                check_at = clock() + RECHECK_SECONDS
-            with contextlib.suppress(TimeoutError):
-                await self._say(await asyncio.wait_for(queue.get(), check_at - clock()))
-
-    @staticmethod
-    def _objection(was: Viewer, now: Viewer | None) -> int:
-        """The code to close with when the person may not hear these teams any more, else 0."""
-        if now is None or now.user_id != was.user_id:
-            return LOGGED_OUT
-        return NOT_ALLOWED if now.team_ids != was.team_ids else 0
-
-    async def _look(self) -> Viewer | None:
-        key: str | None = self.scope["session"].session_key
-        viewer: Viewer | None = await database_sync_to_async(viewers.find)(key)
-        return viewer
+    async def _pass_on(self, listener: Listener) -> None:
+        async with get_hub().subscribe(*(f"team:{id_}" for id_ in listener.teams)) as queue:
+            await self._say({"type": "ready"})
+            while True:
+                await self._say(await queue.get())
 
     async def _say(self, message: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(message))
+
+
+def _code(seat: Seat) -> int:
+    """What to close with: the seat has ended."""
+    objection = seat.ended.result()
+    if objection is None:
+        return RESTART
+    return LOGGED_OUT if objection.is_unknown else NOT_ALLOWED
+
+
+@database_sync_to_async
+def _find(session_key: str | None) -> Listener | None:
+    """The person behind a session and the teams they may hear; None where nobody is logged in."""
+    known = by_session(session_key or "")
+    if known is None:
+        return None
+    return standing.listener(*known, selectors.teams_of(known[0]))

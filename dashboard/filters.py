@@ -14,9 +14,14 @@ from django.http import QueryDict
 
 from dashboard import cursors
 from dashboard.cursors import Cursor
+from events.types import Source
 from workflows.models import Risk, Status, Verdict
+from workflows.statistics.reading import LONGEST
 
 TEXT_LIMIT = 100
+ME = "me"
+# Who decides without being anybody, by the door their verdicts come through.
+NOBODY = {"rule": Source.RULE, "silence": Source.TIMEOUT_JOB}
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,14 @@ class InboxFilters(Filters):
 
 @dataclass(frozen=True)
 class HistoryFilters(Filters):
-    """The history. `since` and `until` are days (UTC), both included."""
+    """The history. `since` and `until` are days (UTC), both included.
+
+    `by` is who had the last word: somebody's id, `me`, or one of NOBODY.
+    """
 
     status: str = ""
     verdict: str = ""
+    by: str = ""
     since: dt.date | None = None
     until: dt.date | None = None
 
@@ -96,9 +105,41 @@ class HistoryFilters(Filters):
             **cls._common(query),
             status=_one_of(query, "status", Status.values),
             verdict=_one_of(query, "verdict", Verdict.values),
+            by=_decider(_text(query, "by")),
             since=_day(query, "since"),
             until=_day(query, "until"),
         )
+
+
+@dataclass(frozen=True)
+class InsightFilters(Filters):
+    """The numbers: the last so many days, or from one day (UTC) to another, both included."""
+
+    days: str = ""
+    since: dt.date | None = None
+    until: dt.date | None = None
+
+    @classmethod
+    def read(cls, query: QueryDict) -> Self:
+        return cls(
+            **cls._common(query),
+            days=_one_of(query, "days", ("7", "30", "90")),
+            since=_day(query, "since"),
+            until=_day(query, "until"),
+        )
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether days were chosen rather than a number of them."""
+        return bool(self.since or self.until)
+
+    def period(self, today: dt.date) -> tuple[dt.date, dt.date]:
+        """The first and last day asked for, never more than a year apart."""
+        last = self.until or (max(today, self.since) if self.since else today)
+        before = LONGEST - 1 if self.since else int(self.days or "30") - 1
+        earliest = max(dt.date.min.toordinal(), last.toordinal() - before)
+        first = max(self.since or dt.date.min, dt.date.fromordinal(earliest))
+        return min(first, last), last
 
 
 def _text(query: QueryDict, name: str) -> str:
@@ -108,6 +149,10 @@ def _text(query: QueryDict, name: str) -> str:
 def _one_of(query: QueryDict, name: str, known: Collection[str]) -> str:
     value = query.get(name, "")
     return value if value in known else ""
+
+
+def _decider(text: str) -> str:
+    return text if text == ME or text in NOBODY else str(_uuid(text) or "")
 
 
 def _uuid(text: str) -> UUID | None:

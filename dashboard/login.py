@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from dashboard.passkeys import options
 from hitl.accounts import factors, tries
+from hitl.lib import peers
 
 # From one address a few wrong passwords are free. From all of them together more, so that nobody
 # is locked out by strangers at once (NIST SP 800-63B, 3.2.2: no more than 100).
@@ -48,9 +49,8 @@ class Login(LoginView):
 
 def _counted(request: HttpRequest) -> list[tuple[str, str, int]]:
     account = request.POST.get("username", "").strip().lower()
-    address = request.META.get("REMOTE_ADDR", "")
     return [
-        ("login", f"{account}\n{address}", tries.FREE),
+        ("login", f"{account}\n{peers.network(request)}", tries.FREE),
         ("login-from-anywhere", account, FREE_FROM_ANYWHERE),
     ]
 

@@ -1,4 +1,4 @@
-"""Headers that every page carries beyond what Django and the content policy set."""
+"""Headers that every answer carries beyond what Django and the content policy set."""
 
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
@@ -25,9 +25,12 @@ def page_headers(get_response):  # type: ignore[no-untyped-def]  # sync or async
 
 
 def _dress(response: HttpResponseBase) -> HttpResponseBase:
-    if response.headers.get("Content-Type", "").startswith("text/html"):
-        response.headers["Cache-Control"] = "no-store"
-        response.headers.setdefault("Permissions-Policy", POLICY)
-        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-        response.headers.setdefault("X-Robots-Tag", "noindex, nofollow")
+    headers = response.headers
+    if headers.get("Content-Type", "").startswith("text/html"):
+        headers["Cache-Control"] = "no-store"
+    # Tables, exports and answers of the API are as personal; what is not says so itself.
+    headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("Permissions-Policy", POLICY)
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    headers.setdefault("X-Robots-Tag", "noindex, nofollow")
     return response

@@ -8,13 +8,15 @@ from uuid import UUID
 from django.utils import timezone
 
 from dashboard import timeline, together
+from dashboard.timeline import Entry
 from deliveries import selectors as deliveries
 from deliveries.models import Delivery
 from events import selectors as events
-from events.types import Source
+from events.models import Event
+from events.types import EventType, Source
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import User
-from workflows import conversation, decision_form, diff, forms, guests
+from workflows import conversation, decision_form, diff, forms, guests, rollback
 from workflows.cases import CaseFile
 from workflows.errors import outcome_sentence, who_decided
 from workflows.models import Decision, ExecutionAttempt, Status, Verdict, View, Workflow
@@ -76,6 +78,8 @@ def page(workflow: Workflow, user: User, **form: Any) -> dict[str, Any]:
     misses = _misses(workflow, sent)
     around = together.of(file, user)
     questions = conversation.open_questions(workflow)
+    happened = list(events.timeline(workflow.pk))
+    offers = rollback.offers(workflow, user, happened)
     return {
         **drawn,
         "now": timezone.now(),
@@ -95,13 +99,24 @@ def page(workflow: Workflow, user: User, **form: Any) -> dict[str, Any]:
         "misses": misses,
         "may_send_again": bool(member and member.may_decide and workflow.is_open),
         "may_settle": bool(member and member.may_decide and workflow.status == Status.UNKNOWN),
-        "entries": timeline.entries(events.timeline(workflow.pk)),
+        "entries": timeline.entries(happened),
+        "offers": offers,
+        "again": _again(workflow, happened),
         "versions": _versions(workflow, drawn, decisions, attempts, sent, people["seen"])
         | {
             "together": around.version if around else "",
             "talk": f"{workflow.is_open}-{questions}",
+            "rollback": f"{[str(one.way) for one in offers]}-{workflow.compensation_id}",
         },
     }
+
+
+def _again(workflow: Workflow, happened: list[Event]) -> Entry | None:
+    """Why people are asked once more; None in the first round, and once it is decided."""
+    if not workflow.is_open or workflow.round == 1:
+        return None
+    back = [one for one in happened if one.type == EventType.WORKFLOW_ROLLED_BACK]
+    return timeline.entries(back[-1:])[0] if back else None
 
 
 def _versions(
@@ -138,7 +153,9 @@ def _people(file: CaseFile, user: User) -> dict[str, Any]:
     leaves = file.case.rights.open_leaves(stage)
     meant = {id_ for leaf in leaves for id_ in file.case.rights.everyone(leaf)}
     looked = set(
-        View.objects.filter(workflow=workflow, round=workflow.round).values_list("user", flat=True)
+        View.objects.filter(workflow=workflow, round=workflow.asked_round).values_list(
+            "user", flat=True
+        )
     )
     answers = {
         str(decision.behalf_id or decision.user_id): decision

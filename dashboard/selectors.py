@@ -12,10 +12,11 @@ from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySe
 from django.utils import timezone
 
 from dashboard.cursors import Cursor
-from dashboard.filters import Filters, HistoryFilters, InboxFilters
+from dashboard.filters import ME, NOBODY, Filters, HistoryFilters, InboxFilters
 from deliveries import selectors as deliveries
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import Agent, Group, Membership, Role, User
+from hitl.lib import db
 from hitl.lib.text import has_deceptive
 from workflows import cases, decision_form, guests
 from workflows.decision_form import Highlight
@@ -39,10 +40,14 @@ RowT = TypeVar("RowT")
 
 @dataclass(frozen=True)
 class Circle:
-    """A person and the teams they belong to, read once a request."""
+    """A person and the teams they belong to, read once a request.
+
+    `stands_in`: somebody who is away now has named them.
+    """
 
     user: User
     memberships: tuple[Membership, ...]
+    stands_in: bool
 
     @property
     def team_ids(self) -> list[UUID]:
@@ -54,10 +59,15 @@ class Circle:
         """Teams in which the person may decide."""
         return [member.team_id for member in self.memberships if member.may_decide]
 
+    @property
+    def manages(self) -> bool:
+        return any(member.role == Role.MANAGER for member in self.memberships)
+
     @cached_property
     def words(self) -> list[str]:
         """What `Workflow.asks` calls the person, and those they stand in for at the moment."""
-        people = [self.user.pk, *accounts.stood_in_for(self.user.pk)]
+        people = [self.user.pk]
+        people += accounts.stood_in_for(self.user.pk) if self.stands_in else []
         words = [f"user:{id_}" for id_ in people]
         groups = Group.objects.filter(members__in=people).values_list("pk", "slug").distinct()
         for pk, slug in groups:
@@ -108,7 +118,9 @@ class Page(Generic[RowT]):
 
 def circle(user: User) -> Circle:
     """The person's teams and roles right now."""
-    return Circle(user, tuple(user.memberships.select_related("team").order_by("team__name")))
+    rows: QuerySet[Any] = user.memberships.select_related("team").order_by("team__name")
+    found = tuple(rows.annotate(stands_in=accounts.is_delegate()))
+    return Circle(user, found, any(row.stands_in for row in found))
 
 
 # --- Inbox ---------------------------------------------------------------------------------------
@@ -154,7 +166,12 @@ def asking(who: Circle) -> QuerySet[Workflow]:
 
 def count(rows: QuerySet[Workflow]) -> Count:
     """How many rows, without ever counting a big table."""
-    return Count(rows.order_by()[: COUNT_LIMIT + 1].count())
+    return counted(rows)[0]
+
+
+def counted(*rows: QuerySet[Workflow]) -> list[Count]:
+    """The same of several, in one query."""
+    return [Count(total) for total in db.counts(COUNT_LIMIT + 1, *rows)]
 
 
 def inbox(who: Circle, filters: InboxFilters) -> Page[Row]:
@@ -162,7 +179,9 @@ def inbox(who: Circle, filters: InboxFilters) -> Page[Row]:
     rows = waiting(who) if filters.show == "all" else asking(who)
     if filters.risk:
         rows = rows.filter(risk=filters.risk)
-    ranked: QuerySet[Any] = _narrowed(rows, who, filters).annotate(rank=RISK_RANK)
+    ranked: QuerySet[Any] = _narrowed(rows, who, filters).annotate(
+        rank=RISK_RANK, is_lost=deliveries.reaches_nobody()
+    )
     if filters.after:
         ranked = _behind(ranked, filters.after)
     found = list(
@@ -184,38 +203,48 @@ def _behind(rows: QuerySet[Any], after: Cursor) -> QuerySet[Any]:
     )
 
 
-def _rows(workflows: list[Workflow], who: Circle) -> list[Row]:
+def _rows(workflows: list[Any], who: Circle) -> list[Row]:
     names = _names(workflows)
     now = timezone.now()
-    lost = deliveries.unreachable({workflow.pk: workflow.round for workflow in workflows})
     return [
         Row(
             workflow,
             decision_form.highlights(workflow),
-            _asked(workflow, who.user, names),
+            _asked(workflow, who.user, names.get(workflow.team_id, Names())),
             urgency(workflow, now),
-            workflow.pk in lost,
+            workflow.is_lost,
         )
         for workflow in workflows
     ]
 
 
+def _need(workflow: Workflow) -> shape.Need:
+    """What the open stage needs."""
+    return shape.read(workflow.policy).stages[workflow.stage].need
+
+
 def _names(workflows: Iterable[Workflow]) -> dict[UUID, Names]:
-    """What people and groups are called in the teams of those requests that name any."""
-    teams = {row.team_id for row in workflows if row.asks != "|team|"}
-    return {team_id: cases.names_in(team_id) for team_id in teams}
+    """What the people and groups that the open stages name are called, by team."""
+    rows = [row for row in workflows if row.asks != "|team|"]
+    whos = [leaf.who for row in rows for leaf in shape.leaves_of(_need(row))]
+    users = User.objects.filter(pk__in={id_ for who in whos for id_ in who.get("users", ())})
+    persons = {str(user.pk): str(user) for user in users}
+    groups: dict[UUID, dict[str, str]] = {}
+    if any("group" in who for who in whos):
+        groups = cases.group_names({row.team_id for row in rows})
+    return {row.team_id: Names(persons, groups.get(row.team_id, {})) for row in rows}
 
 
-def _asked(workflow: Workflow, user: User, names: dict[UUID, Names]) -> str:
+def _asked(workflow: Workflow, user: User, names: Names) -> str:
     """Whom the open stage asks, in a few words."""
-    stage = shape.read(workflow.policy).stages[workflow.stage]
-    if isinstance(stage.need, shape.Leaf):
-        who, count = stage.need.who, stage.need.count
+    need = _need(workflow)
+    if isinstance(need, shape.Leaf):
+        who, count = need.who, need.count
         if "team" in who and count == 1 and "label" not in who:
             return f"any approver of {workflow.team.name}"
         if "users" in who and "label" not in who and count == 1:
-            return _named(workflow, list(who["users"]), user, names.get(workflow.team_id, Names()))
-    return plain.need(stage.need, names.get(workflow.team_id, Names()))
+            return _named(workflow, list(who["users"]), user, names)
+    return plain.need(need, names)
 
 
 def _named(workflow: Workflow, ids: list[str], user: User, names: Names) -> str:
@@ -245,6 +274,8 @@ def history(who: Circle, filters: HistoryFilters) -> Page[Workflow]:
         rows = rows.filter(status=filters.status)
     if filters.verdict:
         rows = rows.filter(decision=filters.verdict)
+    if filters.by:
+        rows = rows.filter(_decided_by(filters.by, who.user))
     if filters.since:
         rows = rows.filter(created_at__gte=_moment(filters.since, dt.time.min))
     if filters.until:
@@ -263,6 +294,21 @@ def history(who: Circle, filters: HistoryFilters) -> Page[Workflow]:
     shown = found[:PAGE]
     last = shown[-1] if len(found) > PAGE else None
     return Page(shown, Cursor(last.created_at, 0, last.pk) if last else None)
+
+
+def _decided_by(by: str, user: User) -> Q:
+    """Who had the last word. What nobody decided is said in the words of the index for it."""
+    if by in NOBODY:
+        return Q(responded_by=None, responded_via=NOBODY[by]) & ~Q(decision="")
+    return Q(responded_by=user.pk if by == ME else UUID(by))
+
+
+def deciders(who: Circle) -> list[tuple[str, str]]:
+    """What the history offers to filter by: oneself, what is nobody, and the teams' people."""
+    people = User.objects.filter(memberships__team__in=who.team_ids).exclude(pk=who.user.pk)
+    names = [(str(user.pk), str(user)) for user in people.distinct()[:CHOICES_OFFERED]]
+    known = [(ME, "Decided by me"), ("rule", "Decided by a rule"), ("silence", "By silence")]
+    return [*known, *sorted(names, key=itemgetter(1))]
 
 
 def _moment(day: dt.date, time: dt.time) -> dt.datetime:

@@ -8,7 +8,14 @@ from typing import Any
 from events.models import Event
 from events.types import EventType
 from workflows.models import TimeoutAction, Verdict, doors
+from workflows.rollback import Way
 
+# What somebody found out about a request after a backup was restored.
+FOUND = {
+    "executed": "found that it had been carried out",
+    "not_executed": "found that it had not been carried out",
+    "as_recorded": "found that nothing had happened since the backup",
+}
 Says = tuple[str, str, str, str]  # tone, icon, sentence, quoted words
 
 DOORS = dict(doors())
@@ -137,6 +144,9 @@ def _among_people(type_: str, who: str, data: dict[str, Any]) -> Says | None:
             whose = (data.get("from") or {}).get("name", who)
             said = f"{who} released it" if whose == who else f"{who} took it from {whose}"
             return "muted", "user", said, ""
+        case EventType.STAND_IN_ASKED:
+            people = ", ".join(map(str, data.get("to", []))) or "nobody"
+            return "info", "arrow-right", f"{data['person']['name']} is away: asked {people}", ""
         case EventType.WORKFLOW_EXTENDED:
             return "info", "clock", f"{who} moved the deadline", reason
         case EventType.WORKFLOW_REMINDED:
@@ -154,6 +164,17 @@ def _among_people(type_: str, who: str, data: dict[str, Any]) -> Says | None:
             return None
 
 
+def _rolled_back(who: str, data: dict[str, Any]) -> Says:
+    """Which state was gone back to, and why."""
+    reason, number = str(data.get("reason", "")), data.get("round", "")
+    if "compensation" in data:
+        asked = (data.get("askedBy") or {}).get("name", "somebody")
+        return "warn", "rotate", f"Undone by the compensation that {asked} asked for", reason
+    if data.get("way") == Way.RUN:
+        return "warn", "rotate", f"{who} let it run again, in round {number}", reason
+    return "warn", "rotate", f"{who} had it asked again, in round {number}", reason
+
+
 def _machinery(type_: str, who: str, data: dict[str, Any]) -> Says:
     """What happens without anybody's answer: deadlines and carrying out."""
     number = data.get("attempt", "")
@@ -165,8 +186,22 @@ def _machinery(type_: str, who: str, data: dict[str, Any]) -> Says:
             return "ok", "hourglass", "Nobody answered in time, and silence approves", ""
         case EventType.WORKFLOW_TIMEOUT:
             return "muted", "hourglass", "Nobody answered in time", ""
+        case EventType.COMPENSATION_ASKED:
+            return "warn", "rotate", f"{who} asked for its compensation", str(data.get("reason"))
+        case EventType.WORKFLOW_ROLLED_BACK:
+            return _rolled_back(who, data)
+        case EventType.WORKFLOW_RECONCILED:
+            reason = str(data.get("reason", ""))
+            return "warn", "refresh", f"After a restore, {who} {FOUND[data['outcome']]}", reason
         case EventType.WORKFLOW_REJECTED:
             return "danger", "circle-x", "The request was rejected; nothing ran", ""
+        case EventType.RECEIPT_ISSUED:
+            whom = f" for {data['audience']}" if data.get("audience") else ""
+            return "info", "file-text", f"{who} was given a receipt{whom}", ""
+        case EventType.RECEIPT_CONSUMED:
+            consumer = str(data.get("consumer", ""))
+            quoted = consumer if consumer != who else ""
+            return "info", "shield-check", f"{who} used the receipt", quoted
         case EventType.ACTION_EXECUTING if not number:
             return "danger", "shield-lock", "Nothing was started", problem
         case EventType.ACTION_EXECUTING:

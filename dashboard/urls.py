@@ -3,16 +3,34 @@
 from django.contrib.auth import views as auth
 from django.urls import include, path, reverse_lazy
 
-from dashboard import batch, login, stepup, together, views
+from dashboard import (
+    batch,
+    insights,
+    login,
+    proof,
+    reconcile,
+    states,
+    stepup,
+    together,
+    views,
+    watching,
+)
 
 urlpatterns = [
     path("", views.inbox, name="inbox"),
     path("fragments/inbox/", views.inbox_fragment, name="inbox-fragment"),
+    path("fragments/watch/", watching.fragment, name="watch-fragment"),
     path("batch/", batch.page, name="batch"),
     path("history/", views.history, name="history"),
+    path("reconcile/", reconcile.page, name="reconcile"),
+    path("insights/", insights.page, name="insights"),
+    path("insights/table.csv", insights.table, name="insights-table"),
     path("workflows/<uuid:workflow_id>/", views.workflow, name="workflow"),
     path("workflows/<uuid:workflow_id>/parts/", views.workflow_fragment, name="workflow-parts"),
     path("workflows/<uuid:workflow_id>/events/<int:seq>/", views.event, name="event"),
+    path("workflows/<uuid:workflow_id>/states/", states.page, name="states"),
+    path("workflows/<uuid:workflow_id>/rollback/", states.roll_back, name="roll-back"),
+    path("workflows/<uuid:workflow_id>/export/", proof.download, name="export"),
     path("workflows/<uuid:workflow_id>/decide/", views.decide, name="decide"),
     path("workflows/<uuid:workflow_id>/preview/", views.preview, name="preview"),
     path("workflows/<uuid:workflow_id>/settle/", views.settle, name="settle"),

@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from dashboard import pages, selectors
+from dashboard.context import circle_of
 from dashboard.filters import HistoryFilters, InboxFilters
 from deliveries import selectors as delivery_rows
 from events.types import Source
@@ -55,10 +56,10 @@ def inbox_fragment(request: HttpRequest) -> HttpResponse:
 
 
 def _inbox(request: HttpRequest) -> dict[str, Any]:
-    who = selectors.circle(_user(request))
+    who = circle_of(request)
     filters = InboxFilters.read(request.GET)
     page = selectors.inbox(who, filters)
-    mine = selectors.count(selectors.asking(who))
+    mine, all_ = selectors.counted(selectors.asking(who), selectors.waiting(who))
     return {
         "section": "inbox",
         "circle": who,
@@ -66,7 +67,7 @@ def _inbox(request: HttpRequest) -> dict[str, Any]:
         "page": page,
         "next": filters.next_page(page.next) if page.next else "",
         "mine": mine,
-        "all": selectors.count(selectors.waiting(who)),
+        "all": all_,
         "choices": selectors.choices(who, (row.workflow for row in page.rows), filters),
         "selects": [_select("risk", "Risk", "Any risk", Risk.choices, filters.risk)],
         "public_url": settings.PUBLIC_URL,
@@ -85,7 +86,7 @@ def _select(
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
     """Every request of my teams, newest first."""
-    who = selectors.circle(_user(request))
+    who = circle_of(request)
     filters = HistoryFilters.read(request.GET)
     page = selectors.history(who, filters)
     context = {
@@ -99,6 +100,7 @@ def history(request: HttpRequest) -> HttpResponse:
         "selects": [
             _select("status", "Status", "Any status", Status.choices, filters.status),
             _select("verdict", "Decision", "Any decision", Verdict.choices, filters.verdict),
+            _select("by", "Decided by", "Anybody", selectors.deciders(who), filters.by),
         ],
         "dated": True,
     }

@@ -28,7 +28,7 @@ from hitl.lib.db import database_now
 from hitl.lib.errors import Forbidden, HitlError, InvalidInput, NotFound
 from hitl.lib.text import visible
 from workflows.api import filters
-from workflows.api.serializers import event_types
+from workflows.api.event_serializers import event_types
 
 View = Callable[..., HttpResponse]
 METHODS = ["GET", "HEAD", "POST"]

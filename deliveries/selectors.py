@@ -1,7 +1,7 @@
 """Reads of deliveries and of the links in them."""
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from uuid import UUID
 
 from django.conf import settings
@@ -11,6 +11,7 @@ from django.utils import timezone
 from deliveries.models import Delivery, DeliveryToken, ReplyCode
 from deliveries.services import ASKING, code_digest, token_digest
 from events.models import Event
+from events.restores import gate
 from events.types import EventType
 from hitl.lib.db import database_now
 
@@ -25,22 +26,19 @@ def due(now: dt.datetime, *, limit: int, without: Collection[str] = ()) -> list[
     `without` names channels that are left alone for now.
     """
     stale = now - dt.timedelta(seconds=settings.DELIVERY_CLAIM_SECONDS)
-    return list(
+    rows = (
         Delivery.objects.filter(status=Delivery.Status.PENDING, next_retry_at__lte=now)
         .filter(Q(claimed_at__isnull=True) | Q(claimed_at__lt=stale))
         .exclude(channel__in=without)
         .order_by("next_retry_at")
-        .values_list("pk", flat=True)[:limit]
     )
+    return list(gate.unheld(rows).values_list("pk", flat=True)[:limit])
 
 
 def updates_due(now: dt.datetime, *, limit: int) -> list[UUID]:
     """Sent messages that should tell the outcome by now, oldest first."""
-    return list(
-        Delivery.objects.filter(update_due_at__lte=now)
-        .order_by("update_due_at")
-        .values_list("pk", flat=True)[:limit]
-    )
+    rows = gate.unheld(Delivery.objects.filter(update_due_at__lte=now))
+    return list(rows.order_by("update_due_at").values_list("pk", flat=True)[:limit])
 
 
 def of_workflow(workflow_id: UUID) -> QuerySet[Delivery]:
@@ -48,21 +46,20 @@ def of_workflow(workflow_id: UUID) -> QuerySet[Delivery]:
     return Delivery.objects.filter(workflow_id=workflow_id).order_by("created_at", "pk")
 
 
-def unreachable(rounds: Mapping[UUID, int]) -> set[UUID]:
-    """Of these requests (with their rounds) those whose question has reached nobody, nor soon will.
+def reaches_nobody() -> Q:
+    """Of requests (any rows with their `pk` and `round`), those whose question has reached nobody,
+    nor soon will: a condition, so that a list costs one query.
 
     Only copies that still ask count: whoever was reached in a closed stage, or has answered, cannot
-    help any more.
+    help any more. `is_lost` says the same of rows at hand.
     """
-    if not rounds:
-        return set()
-    rows = Delivery.objects.filter(workflow_id__in=list(rounds), kind__in=ASKING, outcome="")
-    found: dict[UUID, list[Delivery]] = {}
-    for row in rows.only("workflow_id", "round", "status", "created_at"):
-        if row.round == rounds[row.workflow_id]:
-            found.setdefault(row.workflow_id, []).append(row)
-    now = timezone.now()  # for a list that is looked at, where the database's clock costs a query
-    return {workflow_id for workflow_id, copies in found.items() if is_lost(copies, now)}
+    same = {"workflow_id": OuterRef("pk"), "round": OuterRef("round")}
+    copies = Delivery.objects.filter(kind__in=ASKING, outcome="", **same)
+    # By our clock: this is for lists that are looked at, where the database's costs a query.
+    late = Q(status=Delivery.Status.PENDING, created_at__lte=timezone.now() - PATIENCE)
+    failed = Q(status=Delivery.Status.FAILED) | late
+    hopeful = copies.exclude(failed | Q(status=Delivery.Status.CANCELLED))
+    return Q(Exists(copies.filter(failed))) & ~Q(Exists(hopeful))
 
 
 def unreached(now: dt.datetime, *, limit: int) -> list[UUID]:
@@ -83,7 +80,8 @@ def unreached(now: dt.datetime, *, limit: int) -> list[UUID]:
         outcome="",
         created_at__lte=now - PATIENCE,
     )
-    first = {row.workflow_id: row.pk for row in rows.order_by("-created_at")[:limit]}
+    late = gate.unheld(rows).order_by("-created_at")[:limit]
+    first = {row.workflow_id: row.pk for row in late}
     return list(first.values())
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, Expression, F, Q, QuerySet, Value, When
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
 
@@ -25,9 +25,10 @@ from deliveries.channels import CHANNELS, get_channel
 from deliveries.channels.base import ChannelError, Message, Receipt, Report
 from deliveries.models import Delivery, DeliveryToken, ReplyCode
 from deliveries.routing import Recipient
-from deliveries.wakeups import SEND, UPDATE, wake
+from deliveries.wakeups import SEND, UPDATE, wake, wake_all
 from events import services as events
 from events.models import EventStream
+from events.restores import gate
 from events.types import EventType, Source, approval_sent
 from hitl.lib import backoff
 from hitl.lib.actor import SYSTEM
@@ -104,14 +105,17 @@ def send(delivery_id: UUID) -> None:
     try:
         receipt = _hand_over(delivery)
     except ChannelError as error:
-        _mind_the_provider(delivery.channel, error, time.monotonic() - started)
+        seconds = time.monotonic() - started
         settle_failure(delivery, error)
+        _mind_the_provider(delivery.channel, error, seconds)
     except Exception:
         logger.exception("channel broke", extra={"delivery": str(delivery.pk)})
         settle_failure(delivery, ChannelError("The channel failed unexpectedly; see the log."))
     else:
-        breaker.note_answer(delivery.channel)
+        # First what is known of the message: the breaker's cache may be gone, and then the message
+        # would be sent once more.
         settle_success(delivery, receipt)
+        breaker.note_answer(delivery.channel)
 
 
 def _rests(delivery_id: UUID) -> bool:
@@ -153,11 +157,9 @@ def claim(delivery_id: UUID) -> Delivery | None:
 def _take(delivery_id: UUID) -> Delivery | None:
     now = database_now()
     stale = now - dt.timedelta(seconds=settings.DELIVERY_CLAIM_SECONDS)
-    taken = (
-        Delivery.objects.filter(OPEN, pk=delivery_id, next_retry_at__lte=now)
-        .filter(Q(claimed_at__isnull=True) | Q(claimed_at__lt=stale))
-        .update(claimed_at=now, attempts=F("attempts") + 1)
-    )
+    rows = Delivery.objects.filter(OPEN, pk=delivery_id, next_retry_at__lte=now)
+    rows = gate.unheld(rows.filter(Q(claimed_at__isnull=True) | Q(claimed_at__lt=stale)))
+    taken = rows.update(claimed_at=now, attempts=F("attempts") + 1)
     return Delivery.objects.select_related("user").get(pk=delivery_id) if taken else None
 
 
@@ -390,18 +392,45 @@ def conclude(
     `outcome` is the sentence every copy shows from now on. The caller holds the stream's lock.
     What is in flight at this moment is rewritten as soon as it is known to be out.
     """
-    cancel_open(workflow_id, users=users)
-    rows = Delivery.objects.filter(workflow_id=workflow_id, kind__in=ASKING).exclude(
-        status=Delivery.Status.CANCELLED, claimed_at=None, sent_at=None
-    )
+    rows = Delivery.objects.filter(workflow_id=workflow_id)
     if users is not None:
         rows = rows.filter(user_id__in=users)
+    _conclude(rows, Value(outcome[:ERROR_LIMIT]), now)
+
+
+def conclude_all(outcomes: Mapping[UUID, str], *, now: dt.datetime) -> None:
+    """The same for many requests at once, each with the sentence of its own."""
+    by_sentence: dict[str, list[UUID]] = {}
+    for workflow_id, outcome in outcomes.items():
+        by_sentence.setdefault(outcome[:ERROR_LIMIT], []).append(workflow_id)
+    cases = [When(workflow_id__in=ids, then=Value(said)) for said, ids in by_sentence.items()]
+    if cases:
+        _conclude(Delivery.objects.filter(workflow_id__in=outcomes), Case(*cases), now)
+
+
+def _conclude(rows: QuerySet[Delivery], outcome: Expression, now: dt.datetime) -> None:
+    require_transaction()
+    cancelled = Delivery.Status.CANCELLED
+    rows = rows.filter(kind__in=ASKING).exclude(status=cancelled, claimed_at=None, sent_at=None)
+    never_out = OPEN & Q(claimed_at=None, sent_at=None)
+    redrawn = ~never_out & Q(channel__in=_updatable())
     # Also of those that nobody can rewrite it is known from here on that they ask no more.
-    rows.update(outcome=outcome[:ERROR_LIMIT])
-    rows = rows.filter(channel__in=_updatable())
-    rows.update(update_due_at=now, update_attempts=0)
-    for row_id in rows.filter(update_due_at=now).values_list("pk", flat=True):
-        wake(UPDATE, row_id)
+    rows.update(
+        status=_set("status", cancelled, where=OPEN),
+        next_retry_at=_set("next_retry_at", None, where=OPEN),
+        outcome=_set("outcome", outcome, where=~never_out),
+        update_due_at=_set("update_due_at", now, where=redrawn),
+        update_attempts=_set("update_attempts", 0, where=redrawn),
+    )
+    due = rows.filter(channel__in=_updatable(), update_due_at=now)
+    wake_all(UPDATE, list(due.values_list("pk", flat=True)))
+
+
+def _set(name: str, value: Any, *, where: Q) -> Case:
+    """For one update that changes some rows in another way than others."""
+    said = value if isinstance(value, Expression) else Value(value)
+    field: Any = Delivery._meta.get_field(name)
+    return Case(When(where, then=said), default=F(name), output_field=field)
 
 
 def refresh_progress(workflow_id: UUID, *, progress: str, now: dt.datetime) -> int:

@@ -25,6 +25,13 @@ def update_delivery(delivery_id: str) -> None:
 
 
 @shared_task
+def ring_deliveries(task: str, delivery_ids: list[str]) -> None:
+    """Wake up workers for many messages, so that whoever wrote the rows need not."""
+    for delivery_id in delivery_ids:
+        ring(task, UUID(delivery_id))
+
+
+@shared_task
 def sweep_deliveries() -> None:
     """Wake up everything that is due: lost first attempts, retries, stuck ones, rewrites.
 

@@ -18,6 +18,7 @@ from deliveries.channels import get_channel
 from deliveries.channels.base import ChannelError
 from deliveries.models import Delivery
 from deliveries.wakeups import UPDATE, wake
+from events.restores import gate
 from hitl.lib import backoff
 from hitl.lib.db import database_now
 
@@ -75,7 +76,8 @@ def _draw_again(delivery: Delivery) -> None:
 def _claim(delivery_id: UUID) -> Delivery | None:
     """Take a due update for a while: moving its due time is the claim, and a dead worker's ends."""
     now = database_now()
-    taken = Delivery.objects.filter(pk=delivery_id, update_due_at__lte=now).update(
+    rows = gate.unheld(Delivery.objects.filter(pk=delivery_id, update_due_at__lte=now))
+    taken = rows.update(
         update_due_at=now + dt.timedelta(seconds=LEASE_SECONDS),
         update_attempts=F("update_attempts") + 1,
     )

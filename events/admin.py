@@ -9,10 +9,19 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from unfold.decorators import display
 
 from events.models import Event, EventStream
+from events.proof.models import Checkpoint
+from events.restores.models import Confirmation, Restore
 from events.webhooks import admin as webhooks
-from hitl.admin_tools import ReadOnlyAdmin, code, json_block, link
+from hitl.admin_tools import ReadOnlyAdmin, ReadOnlyInline, code, json_block, link
 
-__all__ = ("EventAdmin", "EventStreamAdmin", "webhooks")  # imported, its pages are registered
+__all__ = (
+    "CheckpointAdmin",
+    "ConfirmationAdmin",
+    "EventAdmin",
+    "EventStreamAdmin",
+    "RestoreAdmin",
+    "webhooks",
+)  # imported, its pages are registered
 
 
 @admin.register(Event)
@@ -91,3 +100,71 @@ class EventStreamAdmin(ReadOnlyAdmin):
     @display(description="Newest hash")
     def head(self, stream: EventStream) -> str:
         return code(stream.head_hash)
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(ReadOnlyAdmin):
+    """What was signed over the heads of all logs; `manage.py verify` checks it."""
+
+    list_display = ("number", "made_at", "kid", "hash_shown")
+    ordering = ("-number",)
+    search_fields = ("hash", "kid")
+    fields = ("number", "made_at", "kid", "hash_shown", "body_shown", "totals_shown", "signed")
+    readonly_fields = fields
+
+    @display(description="Hash")
+    def hash_shown(self, checkpoint: Checkpoint) -> str:
+        return code(checkpoint.hash)
+
+    @display(description="Signed content")
+    def body_shown(self, checkpoint: Checkpoint) -> str:
+        return code(checkpoint.body)
+
+    @display(description="Totals")
+    def totals_shown(self, checkpoint: Checkpoint) -> str:
+        return code(checkpoint.totals)
+
+    @display(description="Signature (Ed25519)")
+    def signed(self, checkpoint: Checkpoint) -> str:
+        return code(checkpoint.signature)
+
+
+@admin.register(Confirmation)
+class ConfirmationAdmin(ReadOnlyAdmin):
+    """What people found out about requests after a backup was restored."""
+
+    list_display = ("confirmed_at", "workflow_link", "outcome", "user", "reason")
+    list_display_links = ("confirmed_at",)
+    list_filter = ("outcome",)
+    list_select_related = ("workflow", "user")
+    ordering = ("-pk",)
+    search_fields = ("workflow__name", "reason")
+    id_fields = ("workflow",)
+    fields = ("restore", "workflow_link", "outcome", "user", "reason", "confirmed_at")
+    readonly_fields = fields
+
+    @display(description="Workflow", ordering="workflow__name")
+    def workflow_link(self, confirmation: Confirmation) -> str:
+        return link(confirmation.workflow)
+
+
+class Confirmations(ReadOnlyInline):
+    model = Confirmation
+    fields = ("workflow", "outcome", "user", "reason", "confirmed_at")
+    readonly_fields = fields
+
+
+@admin.register(Restore)
+class RestoreAdmin(ReadOnlyAdmin):
+    """Each time that the database turned out to be a restored one: `manage.py reconcile`."""
+
+    list_display = ("created_at", "why", "is_open", "ended_at", "ended_by")
+    list_filter = ("is_open",)
+    list_select_related = ("ended_by",)
+    ordering = ("-created_at",)
+    search_fields = ("why", "note")
+    fields = (
+        "created_at", "why", "evidence", "newest_event", "is_open", "ended_at", "ended_by", "note",
+    )  # fmt: skip
+    readonly_fields = fields
+    inlines = (Confirmations,)

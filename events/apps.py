@@ -5,6 +5,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, register
+from django.db import connection
 from django.db.models.signals import post_migrate
 
 
@@ -27,5 +28,13 @@ def environment_is_clear(**_: Any) -> list[CheckMessage]:
 
 
 def _sync(**_: Any) -> None:
-    """A fresh installation has the environment's endpoint before its first event."""
+    """A fresh installation has the environment's endpoint before its first event; in a restored
+    one the feed goes on where it was, and nothing leaves until people have looked."""
     import_module("events.webhooks.environment").sync()
+    moved = import_module("events.feed").mend_epoch()
+    if "events_restore" not in connection.introspection.table_names():
+        return  # on the way back to an older release
+    noticing = import_module("events.restores.noticing")
+    if moved:
+        noticing.begin("The events come from another cluster: the database was restored or moved.")
+    noticing.look()

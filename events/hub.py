@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 
-from events.live import GROUP
+from events.live import GROUP, hints_in
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,10 @@ class Hub:
         if self._task is None or self._task.done():
             self._ready.clear()
             self._task = asyncio.create_task(self._listen(), name="live-hub")
+        # Not `wait_for`, which in Python 3.11 can swallow a cancellation.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), START_SECONDS)
+            async with asyncio.timeout(START_SECONDS):
+                await self._ready.wait()
 
     async def close(self) -> None:
         """Stop listening; the next subscription starts anew."""
@@ -122,7 +124,8 @@ class Hub:
             self._is_deaf = False
             self.resync()  # hints sent meanwhile are gone
         if message.get("type") != PING:
-            self.dispatch(message)
+            for hint in hints_in(message):
+                self.dispatch(hint)
 
     async def _keep(self, layer: Any, channel: str) -> None:
         """Renew the membership, which layers let expire, and notice when nothing arrives.

@@ -6,6 +6,10 @@ The webhooks' rows are beside it in `events.webhooks.models`.
 
 from django.db import models
 
+from events.postgres import FeedNow
+from events.proof.models import Checkpoint, CheckpointChain, CheckpointHead
+from events.restores.models import Confirmation, DatabaseHome, Restore
+from events.types import EventType
 from events.webhooks.models import (
     WebhookAttempt,
     WebhookEndpoint,
@@ -15,8 +19,15 @@ from events.webhooks.models import (
 from hitl.lib.models import CanonicalJSONField
 
 __all__ = (
+    "Checkpoint",
+    "CheckpointChain",
+    "CheckpointHead",
+    "Confirmation",
+    "DatabaseHome",
     "Event",
     "EventStream",
+    "FeedEpoch",
+    "Restore",
     "WebhookAttempt",
     "WebhookEndpoint",
     "WebhookMessage",
@@ -34,13 +45,17 @@ class EventStream(models.Model):
     last_seq = models.PositiveIntegerField(default=0)
     head_hash = models.CharField(max_length=64, blank=True)
     last_timestamp = models.DateTimeField(null=True)
+    last_xid = models.BigIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return f"{self.workflow_id} @ {self.last_seq}"
 
 
 class Event(models.Model):
-    """One fact, with the complete state of the workflow after it."""
+    """One fact, with the complete state of the workflow after it.
+
+    `xid` and `id` are its place in the feed of all workflows: see `events.feed`.
+    """
 
     workflow = models.ForeignKey("workflows.Workflow", models.PROTECT, related_name="+")
     team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="+")
@@ -55,6 +70,7 @@ class Event(models.Model):
     timestamp = models.DateTimeField()
     previous_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64)
+    xid = models.BigIntegerField(db_default=FeedNow(), editable=False)
 
     class Meta:
         ordering = ("workflow", "seq")
@@ -62,7 +78,28 @@ class Event(models.Model):
             models.UniqueConstraint(fields=("workflow", "seq"), name="event_seq_in_workflow"),
             models.CheckConstraint(condition=models.Q(seq__gte=1), name="event_seq_from_one"),
         )
-        indexes = (models.Index(fields=("team", "id"), name="event_team_feed"),)
+        indexes = (
+            models.Index(fields=("team", "xid", "id"), name="event_feed_of_team"),
+            models.Index(fields=("xid", "id"), name="event_feed"),
+            models.Index(
+                fields=("workflow",),
+                condition=models.Q(type=EventType.HUMAN_REFUSED),
+                name="event_refused",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.seq}. {self.type}"
+
+
+class FeedEpoch(models.Model):
+    """One row: what is added to the database's transaction numbers. See `feed.mend_epoch`."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    shift = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=models.Q(id=1), name="one_feed_epoch"),)
+
+    def __str__(self) -> str:
+        return f"+{self.shift}"

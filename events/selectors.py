@@ -25,6 +25,12 @@ def last_seq(workflow_id: UUID) -> int:
     return newest or 0
 
 
+def newest(workflow_id: UUID, type_: str) -> Event | None:
+    """The workflow's last event of this type."""
+    rows = Event.objects.filter(workflow_id=workflow_id, type=type_)
+    return rows.order_by("-seq").first()
+
+
 def was_refused(workflow_id: UUID, round: int, actor: Actor, why: str) -> bool:  # the wire name
     """Whether this very refusal is on record already."""
     return Event.objects.filter(

@@ -1,17 +1,34 @@
-"""The Event Manager: `record()` is the only writer of the log."""
+"""The Event Manager: `record()` is the only writer of the log, with `record_all()` for many."""
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from events import live
 from events.models import Event, EventStream
+from events.postgres import FeedNow
 from events.webhooks import outbox
 from hitl.lib import canonical
 from hitl.lib.actor import Actor
 from hitl.lib.db import database_now, require_transaction
+
+# A volatile function in the select list is called once a row; in a subquery, once.
+_THIS_XID = FeedNow(template="(SELECT %(function)s())")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event to be appended, as `record` takes it."""
+
+    workflow_id: UUID
+    type: str
+    actor: Actor
+    source: str
+    data: Mapping[str, Any]
+    snapshot: Mapping[str, Any]
 
 
 def begin(
@@ -36,7 +53,25 @@ def begin(
 def lock_stream(workflow_id: UUID) -> EventStream:
     """Take the log's lock. Order of locks everywhere: workflow, stream, delivery."""
     require_transaction()
-    return EventStream.objects.select_for_update().get(pk=workflow_id)
+    rows = EventStream.objects.select_for_update().annotate(now_xid=FeedNow())
+    return _in_this_transaction(rows.get(pk=workflow_id))
+
+
+def lock_streams_if_free(workflow_ids: Collection[UUID]) -> dict[UUID, EventStream]:
+    """The locks of those logs that nobody else has, by the ids of their workflows.
+
+    For sweeps: whoever holds many locks must not wait for more.
+    """
+    require_transaction()
+    rows = EventStream.objects.select_for_update(skip_locked=True).annotate(now_xid=_THIS_XID)
+    return {row.pk: _in_this_transaction(row) for row in rows.filter(pk__in=workflow_ids)}
+
+
+def _in_this_transaction(stream: Any) -> EventStream:
+    # A transaction may be older than the one that wrote the last event: see `events.feed`.
+    stream.last_xid = max(stream.last_xid, stream.now_xid)
+    locked: EventStream = stream
+    return locked
 
 
 def record(
@@ -59,8 +94,31 @@ def record(
     stream = lock_stream(workflow_id)
     state = snapshot if snapshot is not None else _last_snapshot(stream)
     event = _append(stream, type, actor, source, data or {}, state, now or database_now())
-    stream.save(update_fields=["last_seq", "head_hash", "last_timestamp"])
+    stream.save(update_fields=["last_seq", "head_hash", "last_timestamp", "last_xid"])
     return event
+
+
+def record_all(
+    streams: Mapping[UUID, EventStream], entries: Sequence[Entry], *, now: dt.datetime
+) -> list[Event]:
+    """Append many events to logs that are locked, in few statements: else the same as `record`."""
+    require_transaction()
+    made = [
+        _next(streams[each.workflow_id], each.type, each.actor, each.source, each.data,
+              each.snapshot, now)
+        for each in entries
+    ]  # fmt: skip
+    Event.objects.bulk_create(made)
+    # Rows that are there and locked: an upsert is the one statement that sets each to its own.
+    EventStream.objects.bulk_create(
+        [streams[id_] for id_ in {each.workflow_id: None for each in entries}],
+        update_conflicts=True,
+        unique_fields=["workflow"],
+        update_fields=["last_seq", "head_hash", "last_timestamp", "last_xid"],
+    )
+    outbox.enqueue(made)
+    live.announce_all(made)
+    return made
 
 
 def _append(
@@ -73,6 +131,24 @@ def _append(
     now: dt.datetime,
 ) -> Event:
     """Insert the next event and move the (locked or new) head on; the caller stores the head."""
+    event = _next(stream, type_, actor, source, data, state, now)
+    event.save(force_insert=True)
+    stream.last_xid = event.xid
+    outbox.enqueue([event])
+    live.announce(event)
+    return event
+
+
+def _next(
+    stream: EventStream,
+    type_: str,
+    actor: Actor,
+    source: str,
+    data: Mapping[str, Any],
+    state: Mapping[str, Any],
+    now: dt.datetime,
+) -> Event:
+    """The event that comes next, and the head moved on to it; nothing is stored."""
     event = Event(
         workflow_id=stream.workflow_id,
         team_id=stream.team_id,
@@ -88,11 +164,10 @@ def _append(
         previous_hash=stream.head_hash,
     )
     event.hash = digest(event)
-    event.save(force_insert=True)
+    if stream.last_seq:  # else the database numbers it
+        event.xid = stream.last_xid
     stream.last_seq, stream.head_hash = event.seq, event.hash
     stream.last_timestamp = event.timestamp
-    outbox.enqueue(event)
-    live.announce(event)
     return event
 
 

@@ -22,12 +22,15 @@ class EventType(models.TextChoices):
     WORKFLOW_CLAIMED = "workflow.claimed"
     WORKFLOW_RELEASED = "workflow.released"
     WORKFLOW_HANDED_OVER = "workflow.handed_over"
+    STAND_IN_ASKED = "stand_in.asked"
     STAGE_OPENED = "stage.opened"
     RULE_APPLIED = "rule.applied"
     HUMAN_WITHDREW = "human.withdrew"
     HUMAN_COMMENTED = "human.commented"
     HUMAN_ASKED = "human.asked"
     AGENT_ANSWERED = "agent.answered"
+    RECEIPT_ISSUED = "receipt.issued"
+    RECEIPT_CONSUMED = "receipt.consumed"
     ACTION_EXECUTING = "action.executing"
     ACTION_RETRYING = "action.retrying"
     WORKFLOW_COMPLETED = "workflow.completed"
@@ -37,6 +40,8 @@ class EventType(models.TextChoices):
     WORKFLOW_TIMEOUT = "workflow.timeout"
     WORKFLOW_CANCELLED = "workflow.cancelled"
     WORKFLOW_ROLLED_BACK = "workflow.rolled_back"
+    COMPENSATION_ASKED = "compensation.asked"
+    WORKFLOW_RECONCILED = "workflow.reconciled"
 
 
 def approval_sent(channel: str) -> str:

@@ -84,6 +84,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         "Approvals": (
             ("Workflows", "inbox", "workflows.workflow"),
             ("Decisions", "how_to_vote", "workflows.decision"),
+            ("Receipts", "receipt_long", "workflows.receipt"),
             ("Executions", "play_circle", "workflows.executionattempt"),
             ("Views", "visibility", "workflows.view"),
             ("Withdrawals", "undo", "workflows.withdrawal"),
@@ -129,6 +130,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ("Periodic tasks", "schedule", "django_celery_beat.periodictask"),
             ("Intervals", "timer", "django_celery_beat.intervalschedule"),
             ("Crontabs", "calendar_month", "django_celery_beat.crontabschedule"),
+            ("Signs of life", "monitor_heart", "operate.pulse"),
+            ("Runs of tasks", "speed", "operate.taskcount"),
         ),
     }
     shown = {title: [item for item in map(_item, items) if item["may"](request)]

@@ -26,9 +26,9 @@ from django.conf import settings
 
 from deliveries.channels.slack import SlackChannel
 from deliveries.channels.slack.socket_mode import SocketMode
+from hitl import server
 from hitl.celery import app
 from hitl.lib.layers import EmbeddedChannelLayer
-from hitl.server import config
 from workflows.webhooks import respond
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Background:
         self._beat.start()
 
 
-class Server(uvicorn.Server):
+class Server(server.Server):
     """Starts the background once requests are answered, and stops it with the requests."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
@@ -143,10 +143,10 @@ def serve(listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
     otherwise wait for the task's thread.
     """
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # the banner says it better
-    server = Server(config(grace=REQUEST_GRACE_SECONDS), on_ready)
+    web = Server(server.config(grace=REQUEST_GRACE_SECONDS), on_ready)
     with _signals_ignored():
-        server.run(sockets=[listener])
-        ended = server.background.wait(TASK_GRACE_SECONDS)
+        web.run(sockets=[listener])
+        ended = web.background.wait(TASK_GRACE_SECONDS)
     if not ended:
         logger.warning("a task was cut off; the next start takes it up again")
         logging.shutdown()

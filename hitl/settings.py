@@ -6,6 +6,7 @@ start.
 """
 
 import datetime as dt
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,8 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from hitl import sandbox_accounts
-from hitl.lib import local_names, local_secrets
+from hitl.lib import local_names, local_secrets, peers, signing_keys
+from hitl.lib.limits import Rate
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -47,6 +49,13 @@ if len(JWT_SECRET) < 32:
 ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[])
 if any(len(_key) < 32 for _key in ENCRYPTION_KEYS):
     raise ImproperlyConfigured("Each of ENCRYPTION_KEYS must have at least 32 characters.")
+# Ed25519 keys that sign receipts and checkpoints: the first signs, all verify. A system check
+# refuses to start a server without one.
+SIGNING_KEYS: list[str] = env.list("SIGNING_KEYS", default=[])
+if EMBEDDED and not SIGNING_KEYS:
+    # In a file of its own, so that folders of older servers get one too.
+    _made = local_secrets.load(DATA_DIR, "signing.json", {"SIGNING_KEYS": signing_keys.generate})
+    SIGNING_KEYS = _made["SIGNING_KEYS"].split(",")
 
 # --- Address ------------------------------------------------------------------------------------
 PORT: int = env.int("PORT", default=4000)
@@ -64,6 +73,32 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL.rstrip("/")] if HTTPS else []
 # Only a proxy that overwrites X-Forwarded-Proto may be trusted with it.
 if env.bool("BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Whose X-Forwarded-For is believed, read from its end. Nobody's where nobody is named.
+try:
+    TRUSTED_PROXIES = peers.parse_networks(env.list("TRUSTED_PROXIES", default=[]))
+except ValueError as _error:
+    raise ImproperlyConfigured(f"TRUSTED_PROXIES: {_error}") from None
+
+# --- Limits: how often one caller may ask; "off" for none -----------------------------------------
+try:
+    # Of one agent's credential or one person, at the API.
+    RATE_LIMIT_API = Rate.parse(env.str("RATE_LIMIT_API", default="6000/minute"))
+    # Of one address: pages that need no login; attempts to log in; wrong credentials, unknown
+    # links and unsigned posts.
+    RATE_LIMIT_PUBLIC = Rate.parse(env.str("RATE_LIMIT_PUBLIC", default="300/minute"))
+    RATE_LIMIT_LOGIN = Rate.parse(env.str("RATE_LIMIT_LOGIN", default="30/minute"))
+    RATE_LIMIT_MISSES = Rate.parse(env.str("RATE_LIMIT_MISSES", default="20/minute"))
+except ValueError as _error:
+    raise ImproperlyConfigured(f"RATE_LIMIT_…: {_error}") from None
+
+# --- Roles --------------------------------------------------------------------------------------
+# The role web: processes, and threads in each.
+WEB_WORKERS: int = env.int("WEB_WORKERS", default=max(2, os.cpu_count() or 1))
+WEB_THREADS: int = env.int("WEB_THREADS", default=4)
+if min(WEB_WORKERS, WEB_THREADS) < 1:
+    raise ImproperlyConfigured("WEB_WORKERS and WEB_THREADS must be 1 or more.")
+# So long web and live go on answering after they were told to stop, for the proxy to notice.
+DRAIN_SECONDS: float = env.float("DRAIN_SECONDS", default=5.0)
 
 # --- Applications -------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -72,6 +107,7 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "hitl",
     "hitl.accounts",
+    "hitl.operate",
     "events",
     "deliveries",
     "workflows",
@@ -92,17 +128,19 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
+    "hitl.operate.middleware.observed",
     "workflows.api.middleware.problem_documents",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "dashboard.middleware.page_headers",
+    "dashboard.limits.public_pages",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
 ]
 ROOT_URLCONF = "hitl.urls"
@@ -173,7 +211,12 @@ if REDIS_URL:
         }
     }
     CACHES = {
-        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        "default": {
+            "BACKEND": "hitl.lib.caches.RedisCache",
+            "LOCATION": REDIS_URL,
+            # A request waits no longer for what it can do without.
+            "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+        }
     }
 else:
     CELERY_BROKER_URL = "memory://localhost/"
@@ -184,7 +227,7 @@ else:
             "CONFIG": {"capacity": 10_000},  # beyond it messages are dropped without a word
         }
     }
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CACHES = {"default": {"BACKEND": "hitl.lib.caches.LocMemCache"}}
 
 # --- Celery: messages are wake-ups, rows are the truth ------------------------------------------
 CELERY_TASK_IGNORE_RESULT = True
@@ -198,10 +241,39 @@ CELERY_TASK_PUBLISH_RETRY = False  # a lost wake-up costs seconds, a blocked req
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A queue for each kind of work, so that none starves another where each has workers of its own
+# (`manage.py worker --queues`). A task without a route would be an error, not a fifth queue.
+QUEUES = ("deliveries", "webhooks", "actions", "sweeps")
+CELERY_TASK_QUEUES = {_name: {"exchange": _name, "routing_key": _name} for _name in QUEUES}
+CELERY_TASK_DEFAULT_QUEUE = "sweeps"
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_TASK_ROUTES = {
+    "deliveries.tasks.send_delivery": {"queue": "deliveries"},
+    "deliveries.tasks.update_delivery": {"queue": "deliveries"},
+    "events.tasks.drain_webhooks": {"queue": "webhooks"},
+    "workflows.tasks.execute_workflow": {"queue": "actions"},
+    "deliveries.tasks.ring_deliveries": {"queue": "sweeps"},
+    "*.tasks.sweep_*": {"queue": "sweeps"},
+    "events.tasks.sync_webhooks": {"queue": "sweeps"},
+    "events.tasks.forget_webhooks": {"queue": "sweeps"},
+    # Beat names the queue that each is meant for.
+    "hitl.operate.tasks.pulse": {"queue": "sweeps"},
+}
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 2
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    # The watchdog's: a queue from which nobody takes one for long has no worker. Those that nobody
+    # took in time are thrown away.
+    **{
+        f"pulse {_name}": {
+            "task": "hitl.operate.tasks.pulse",
+            "schedule": dt.timedelta(seconds=10),
+            "args": [f"worker {_name}"],
+            "options": {"queue": _name, "expire_seconds": 30},
+        }
+        for _name in QUEUES
+    },
     "sweep timeouts": {
         "task": "workflows.tasks.sweep_timeouts",
         "schedule": dt.timedelta(seconds=1),
@@ -233,6 +305,14 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "forget webhooks": {
         "task": "events.tasks.forget_webhooks",
         "schedule": dt.timedelta(hours=1),
+    },
+    "sweep checkpoints": {
+        "task": "events.tasks.sweep_checkpoints",
+        "schedule": dt.timedelta(minutes=2),
+    },
+    "sweep statistics": {
+        "task": "workflows.tasks.sweep_statistics",
+        "schedule": dt.timedelta(seconds=30),
     },
     "sweep idempotency keys": {
         "task": "workflows.tasks.sweep_idempotency_keys",
@@ -281,7 +361,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_SSL_REDIRECT = HTTPS and env.bool("SSL_REDIRECT", default=True)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^ping$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^ping$"]
 SECURE_HSTS_SECONDS: int = env.int("HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 X_FRAME_OPTIONS = "DENY"
@@ -514,10 +594,26 @@ WEBHOOK_MAX_BYTES: int = env.int("WEBHOOK_MAX_BYTES", default=20_000)
 WEBHOOK_IN_FLIGHT = 4  # messages on their way to one endpoint at a time
 WEBHOOK_CLAIM_SECONDS = 60  # a message in flight longer than this is taken up again
 
+# --- Proof: signed checkpoints over the log (docs/proof.md) ---------------------------------------
+# A file outside the database that gets a line for every checkpoint; empty: the log's lines only.
+CHECKPOINT_FILE: str = env.str(
+    "CHECKPOINT_FILE", default=str(DATA_DIR / "checkpoints.jsonl") if EMBEDDED else ""
+)
+
+# --- Keep: restored backups (docs/backup.md) ------------------------------------------------------
+# A standby that was promoted counts as a restored backup, unless none can have lost anything.
+TRUST_FAILOVER: bool = env.bool("TRUST_FAILOVER", default=False)
+
 # --- Bootstrap of a fresh embedded server -------------------------------------------------------
 BOOTSTRAP_EMAIL: str = env.str("HITL_BOOTSTRAP_EMAIL", default="")
 BOOTSTRAP_PASSWORD: str = env.str("HITL_BOOTSTRAP_PASSWORD", default="")
 BOOTSTRAP_API_KEY: str = env.str("HITL_BOOTSTRAP_API_KEY", default="")
+
+# --- Operation (docs/operations.md) ---------------------------------------------------------------
+# Who brings it may read /metrics; without it an embedded server shows them on its own machine only.
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    raise ImproperlyConfigured("METRICS_TOKEN must have at least 16 characters.")
 
 # --- Logs: events with fields, never tokens or action data --------------------------------------
 LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")

@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("", include("hitl.operate.urls")),
     path("", include("workflows.urls")),
     path("", include("dashboard.urls")),
 ]

@@ -11,7 +11,7 @@ if [ -z "$uv" ]; then
     uv=.cache/lock/bin/uv
 fi
 
-for name in requirements requirements-dev; do
+for name in requirements requirements-dev requirements-audit; do
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
         --custom-compile-command "make lock" --output-file "$name.txt" "$@" "$name.in"
 done

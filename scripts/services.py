@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Run a command beside a private PostgreSQL, a private Redis and a known Chromium.
 
-    python scripts/services.py [--postgres] [--redis] [--chromium] -- command...
+    python scripts/services.py [--postgres [--durable]] [--redis] [--chromium] [--haproxy] -- …
 
-The command sees TEST_DATABASE_URL, TEST_REDIS_URL and CHROMIUM. Both servers live in a temporary
-folder, listen on random loopback ports and end with the command, however it ends; a server that
-already runs on this machine is never used. Missing programs are installed by apt-get where that
-needs no password, else a sentence says what to do. Standard library only, Linux and macOS.
+The command sees TEST_DATABASE_URL, TEST_REDIS_URL, CHROMIUM and HAPROXY. Both servers live in a
+temporary folder, listen on random loopback ports and end with the command, however it ends; a
+server that already runs on this machine is never used. Missing programs are installed by apt-get
+where that needs no password, else a sentence says what to do. Standard library only, Linux and
+macOS.
 """
 
 import argparse
@@ -40,6 +41,7 @@ POSTGRES_FOLDERS = (
     "/Applications/Postgres.app/Contents/Versions/*/bin",
 )
 POSTGRES_PROGRAMS = ("postgres", "initdb")
+NOT_DURABLE = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_APPS = (
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -66,8 +68,12 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--postgres", action="store_true", help="start PostgreSQL")
+    parser.add_argument(
+        "--durable", action="store_true", help="have PostgreSQL wait for the disk, as in production"
+    )
     parser.add_argument("--redis", action="store_true", help="start Redis or Valkey")
     parser.add_argument("--chromium", action="store_true", help="find Chromium or Chrome")
+    parser.add_argument("--haproxy", action="store_true", help="find HAProxy")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run, after `--`")
     options = parser.parse_args(arguments)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -89,8 +95,12 @@ def environment(options: argparse.Namespace, stack: contextlib.ExitStack) -> dic
     found = dict(os.environ)
     if options.chromium:
         found["CHROMIUM"] = find(chromium_program, "Chromium", "chromium", "fonts-liberation")
+    if options.haproxy:
+        found["HAPROXY"] = find(haproxy_program, "HAProxy", "haproxy")
     if folder:
-        found["TEST_DATABASE_URL"] = stack.enter_context(postgres(Path(folder)))
+        found["TEST_DATABASE_URL"] = stack.enter_context(
+            postgres(Path(folder), durable=options.durable)
+        )
     if server:
         found["TEST_REDIS_URL"] = stack.enter_context(redis(server))
     return found
@@ -167,6 +177,12 @@ def redis_program() -> str:
     return shutil.which("redis-server") or shutil.which("valkey-server") or ""
 
 
+def haproxy_program() -> str:
+    """The proxy named by HAPROXY, on PATH, or where Debian puts it."""
+    named = os.environ.get("HAPROXY") or "haproxy"
+    return shutil.which(named) or shutil.which("haproxy", path="/usr/sbin") or ""
+
+
 def chromium_program() -> str:
     """The browser named by CHROMIUM, on PATH, or among the applications of a Mac."""
     named = os.environ.get("CHROMIUM", "")
@@ -178,8 +194,12 @@ def chromium_program() -> str:
 
 
 @contextlib.contextmanager
-def postgres(programs: Path) -> Iterator[str]:
-    """A fresh PostgreSQL cluster; yields the URL of an empty database owned by a superuser."""
+def postgres(programs: Path, *, durable: bool = False) -> Iterator[str]:
+    """A fresh PostgreSQL cluster; yields the URL of an empty database owned by a superuser.
+
+    Unless it is to be `durable`, it leaves the disk to the kernel: whatever is killed, the kernel
+    lives on, and tests that empty tables all the time are done in half the time.
+    """
     user = unprivileged_user()
     with folder_for("hitl-postgres-", user) as folder:
         data = folder / "data"
@@ -187,6 +207,7 @@ def postgres(programs: Path) -> Iterator[str]:
         for port in free_ports():
             command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder)]
             settings = ["-h", "127.0.0.1", "-p", str(port), "-c", "max_connections=200"]
+            settings += [] if durable else NOT_DURABLE
             with server([*command, *settings], folder / "log", user, signal.SIGINT) as process:
                 if until(partial(postgres_is_ready, data), process):
                     yield f"postgres://{ROLE}@127.0.0.1:{port}/{DATABASE}"

@@ -13,6 +13,7 @@ from events import postgres
 from hitl.accounts import keys
 from hitl.accounts.models import Agent, Role, Team, User
 from hitl.accounts.services import add_member, issue_key
+from hitl.operate import watch
 from tests.accounts.factories import AgentFactory, TeamFactory, UserFactory
 
 # Machines are busy at times: how long one example takes says nothing about the code.
@@ -33,11 +34,15 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 # Run on SQLite only: what they look at does not depend on the database, and they are many.
 ONCE = (
     "tests/test_fuzz.py",
+    "tests/dashboard/test_consumers.py",
+    "tests/dashboard/test_insights",
     "tests/dashboard/test_sandbox",
     "tests/dashboard/test_hostile_text",
     "tests/dashboard/test_pages_in_general",
     "tests/workflows/api/test_isolation",
+    "tests/workflows/api/test_socket.py",
     "tests/workflows/api/test_views.py",
+    "tests/workflows/api/test_receipts",
     "tests/workflows/test_callbacks.py",
 )
 
@@ -127,3 +132,4 @@ def _member(team: Team, name: str, role: Role) -> User:
 def _no_leftover_cache() -> Iterator[None]:
     yield
     cache.clear()
+    watch.forget()

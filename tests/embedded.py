@@ -16,6 +16,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from hitl_client import Client
+
 from hitl.accounts import keys
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +99,16 @@ class Embedded:
             with error:
                 return Answer(error.code, json.loads(error.read()))
 
+    @property
+    def agent(self) -> Client:
+        """The agent, as agents are written."""
+        return Client(self.url, self.api_key)
+
+    def settled(self, workflow: dict[str, Any]) -> str:
+        """How the request ends."""
+        ended = self.agent.wait(workflow["workflowId"], until="settled", timeout=30)
+        return ended.status.value
+
     def create(self, **changes: Any) -> dict[str, Any]:
         """A pending request; the answer of the API."""
         body = {"actionType": "a.b", "actionData": {"n": 1}} | changes
@@ -123,7 +135,7 @@ class Embedded:
         """A JWT of the person."""
         return self.manage("create_token", "--user", EMAIL).stdout.strip()
 
-    def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def manage(self, *arguments: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         """Another command on the same folder."""
         return subprocess.run(
             [*MANAGE, *arguments],
@@ -131,7 +143,7 @@ class Embedded:
             env=self.variables,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout,
             check=False,
         )
 

@@ -26,6 +26,8 @@ import jwt
 import psycopg
 
 from hitl.accounts import keys
+from hitl.lib import signing_keys
+from scripts import services
 
 ROOT = Path(__file__).resolve().parent.parent
 EMAIL = "ann@example.com"
@@ -54,6 +56,9 @@ class LiveServer:
     process: subprocess.Popen[bytes]
     api_key: str
     user_token: str
+    log: Path
+    database_url: str = ""  # empty where it is embedded
+    redis_url: str = ""
     waiting: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @property
@@ -120,6 +125,7 @@ def running() -> Iterator[LiveServer]:
             "HITL_BOOTSTRAP_API_KEY": key,
             "SECRET_KEY": "s" * 60,
             "JWT_SECRET": "j" * 60,
+            "SIGNING_KEYS": signing_keys.generate(),
             "DJANGO_SETTINGS_MODULE": "hitl.settings",
         }
         command = _prepare(env)
@@ -128,7 +134,8 @@ def running() -> Iterator[LiveServer]:
             process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
         try:
             _wait_for(port, process, log)
-            yield LiveServer(port, process, key, _token(env))
+            stores = env.get("DATABASE_URL", ""), env.get("REDIS_URL", "")
+            yield LiveServer(port, process, key, _token(env), log, *stores)
         finally:
             process.terminate()
             process.wait(30)
@@ -147,7 +154,7 @@ def _prepare(env: dict[str, str]) -> list[str]:
 
 @contextlib.contextmanager
 def _database(folder: str) -> Iterator[dict[str, str]]:
-    """The environment of a server with an empty database."""
+    """The environment of a server with an empty database, and a Redis nobody else hears."""
     env = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     env["HITL_DATA"] = folder
     server = os.environ.get("TEST_DATABASE_URL")
@@ -155,11 +162,14 @@ def _database(folder: str) -> Iterator[dict[str, str]]:
         yield env
         return
     name = f"live_{uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
+    with (
+        services.redis(services.redis_program()) as redis_url,
+        psycopg.connect(server, autocommit=True) as connection,
+    ):
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
         env |= {
             "DATABASE_URL": urlunsplit(urlsplit(server)._replace(path=f"/{name}")),
-            "REDIS_URL": os.environ["TEST_REDIS_URL"],
+            "REDIS_URL": redis_url,
             "ALLOWED_HOSTS": "localhost",
         }
         yield env

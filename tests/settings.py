@@ -12,6 +12,7 @@ if os.environ.get("TEST_DATABASE_URL"):
     os.environ["REDIS_URL"] = os.environ["TEST_REDIS_URL"].removesuffix("/0") + f"/{worker}"
     os.environ.setdefault("SECRET_KEY", "secret-key-of-the-tests-0123456789abcdef-0123456789")
     os.environ.setdefault("JWT_SECRET", "jwt-secret-of-the-tests-0123456789abcdef")
+    os.environ.setdefault("SIGNING_KEYS", "hitl_sk_c2lnbmluZy1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY")
     os.environ.setdefault("ALLOWED_HOSTS", "testserver,localhost,127.0.0.1")
 
 from hitl.settings import *
@@ -31,6 +32,9 @@ if EMBEDDED:
 if "pool" in DATABASES["default"].get("OPTIONS", {}):
     # A pool would keep connections open while the test database is dropped.
     del DATABASES["default"]["OPTIONS"]["pool"]
+# A test asks more often than anybody does. Limits have tests of their own, which set them.
+RATE_LIMIT_API = RATE_LIMIT_PUBLIC = RATE_LIMIT_LOGIN = RATE_LIMIT_MISSES = None
+CHECKPOINT_FILE = ""  # a test's database is not the one of the test before
 # Channels are off until a test gives them an account.
 for _account in SANDBOX_ACCOUNTS.values():
     globals().update(dict.fromkeys(_account, ""))

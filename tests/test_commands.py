@@ -15,7 +15,7 @@ from hitl.accounts.authentication import find_key, find_principal
 from hitl.accounts.models import Agent, ApiKey, Team, User
 from hitl.bootstrap import Welcome
 from hitl.command_line import export_options
-from hitl.lib import local_names
+from hitl.lib import local_names, signing_keys
 from tests.accounts.factories import AgentFactory
 
 Capture = pytest.CaptureFixture[str]
@@ -103,6 +103,43 @@ def test_nobody_gets_a_token_without_an_account(approver: User) -> None:
 def test_tokens_do_not_live_long(approver: User, minutes: int) -> None:
     with pytest.raises(CommandError, match="cannot be revoked"):
         call_command("create_token", "--user", "ann@example.com", "--minutes", str(minutes))
+
+
+# --- signing_key ----------------------------------------------------------------------------------
+
+
+def test_a_new_signing_key_stands_first_and_the_old_one_still_verifies(
+    settings: Settings, capsys: Capture
+) -> None:
+    kid, signature = signing_keys.sign(b"receipt")
+    call_command("signing_key")
+    settings.SIGNING_KEYS = _line(capsys)
+    assert signing_keys.current().kid != kid
+    assert signing_keys.verify(kid, signature, b"receipt")
+    assert all(entry.startswith("hitl_pk_") for entry in settings.SIGNING_KEYS[1:])
+
+
+def test_the_next_signing_key_can_be_published_before_it_signs(
+    settings: Settings, capsys: Capture
+) -> None:
+    kid = signing_keys.current().kid
+    call_command("signing_key", "--next")
+    settings.SIGNING_KEYS = _line(capsys)
+    assert signing_keys.current().kid == kid
+    assert len(signing_keys.jwks()["keys"]) == 2
+
+
+def test_the_first_signing_key_needs_no_other(settings: Settings, capsys: Capture) -> None:
+    settings.SIGNING_KEYS = []
+    call_command("signing_key")
+    settings.SIGNING_KEYS = _line(capsys)
+    assert signing_keys.check() == ""
+
+
+def _line(capsys: Capture) -> list[str]:
+    name, _, value = capsys.readouterr().out.strip().partition("=")
+    assert name == "SIGNING_KEYS"
+    return value.split(",")
 
 
 # --- demo, up and the roles -----------------------------------------------------------------------

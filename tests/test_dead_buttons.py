@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from tests.embedded import EMAIL, until
+from tests.roles import Roles, empty_database
 from tests.standins.slack import Posted, SlackServer, slack_server
-from tests.test_roles import Roles, empty_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 LINK = """

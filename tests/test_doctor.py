@@ -21,10 +21,13 @@ from pytest_django import Settings
 from deliveries.channels import CHANNELS
 from deliveries.channels.slack import api as slack_api
 from deliveries.models import Delivery
+from events.proof import anchors, checkpoints
+from events.restores import noticing
 from hitl import doctor
 from hitl.accounts.models import Agent, User
-from hitl.doctor import FAIL, OFF, OK, WARN, Finding, channels, obligations, store
+from hitl.doctor import FAIL, OFF, OK, WARN, Finding, channels, obligations, proof, store
 from tests.deliveries.smtp import MailServer, mail_server, point_at, silent_server
+from tests.events.proof.tampering import superuser
 from tests.receiver import free_port
 from tests.standins.server import Said
 from tests.standins.slack.server import SlackServer, slack_server
@@ -258,6 +261,15 @@ def test_what_is_being_done_or_just_due_is_not_overdue(agent: Agent) -> None:
     assert [each.level for each in obligations.look()] == [OK]
 
 
+def test_after_a_restore_what_is_due_waits_for_people(agent: Agent) -> None:
+    make_overdue(agent)
+    noticing.begin("The disk died.")
+    [found] = obligations.look()
+    assert found.level == WARN
+    assert "1 requests wait to be confirmed" in found.says
+    assert "The disk died." in found.why
+
+
 def test_messages_that_were_given_up_lately_are_noted(agent: Agent) -> None:
     make_workflow(agent)
     failed = {"status": "failed", "next_retry_at": None, "last_error": "No such mailbox."}
@@ -270,6 +282,45 @@ def test_messages_that_were_given_up_lately_are_noted(agent: Agent) -> None:
 
 
 # --- Channels -------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)  # the feed sees nothing of a transaction that is open
+def test_log_that_nobody_seals_is_told(agent: Agent, settings: Settings, tmp_path: Path) -> None:
+    workflow = make_workflow(agent)
+    settings.CHECKPOINT_FILE = str(tmp_path / "checkpoints.jsonl")
+    [fine] = proof.look()
+    assert (fine.level, "Nothing" in fine.says) == (OK, True), "what is new may wait"
+    long_ago = timezone.now() - dt.timedelta(minutes=11)
+    with superuser() as cursor:
+        cursor.execute("UPDATE events_event SET timestamp = %s", [long_ago])
+    [late] = proof.look()
+    assert (late.level, "no checkpoint" in late.says) == (FAIL, True)
+    made = checkpoints.make(including=workflow.pk)
+    assert made is not None
+    anchors.extend(Path(settings.CHECKPOINT_FILE))
+    [sealed] = [each for each in proof.look() if each.level == OK]
+    assert sealed.says == "Checkpoint 1 seals the log."
+
+
+def test_file_of_other_checkpoints_is_told(
+    agent: Agent, settings: Settings, tmp_path: Path
+) -> None:
+    workflow = make_workflow(agent)
+    path = tmp_path / "checkpoints.jsonl"
+    settings.CHECKPOINT_FILE = str(path)
+    assert checkpoints.make(including=workflow.pk)
+    anchors.extend(path)
+    path.write_text(path.read_text().replace('"hash": "', '"hash": "0'))
+    [other] = [each for each in proof.look() if each.level == FAIL]
+    assert "another one" in other.says
+
+
+def test_log_without_a_key_or_a_file_is_told(settings: Settings) -> None:
+    settings.CHECKPOINT_FILE = ""
+    assert [each.level for each in proof.look()] == [OK, WARN]
+    settings.SIGNING_KEYS = []
+    [missing] = proof.look()
+    assert (missing.level, "SIGNING_KEYS" in missing.remedy) == (FAIL, True)
 
 
 def test_channels_that_are_off_say_how_to_switch_them_on() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from scripts.proof_judge import Ledger, Row, count, problems
 from tests.embedded import ROOT
-from tests.test_roles import empty_database
+from tests.roles import empty_database
 
 SENT = Row("7", "sent", 2, "id-7", events=Counter({"approval.sent.sms": 1}))
 LOST = Row("8", "failed", 6, "", events=Counter({"delivery.failed": 1}))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hitl.lib import signing_keys
 from tests.embedded import EMAIL, MANAGE, PASSWORD, ROOT, Embedded, free_port, running, until
 
 pytestmark = [
@@ -120,8 +121,7 @@ def test_a_request_is_made_and_its_mail_is_caught(server: Embedded) -> None:
 
 
 def test_deadlines_take_effect(server: Embedded) -> None:
-    workflow = server.create(timeoutSeconds=1)
-    until(lambda: server.get(workflow)["status"] == "TIMEOUT", 10)
+    assert server.settled(server.create(timeoutSeconds=1)) == "TIMEOUT"
 
 
 def test_whoever_waits_is_told_at_once(server: Embedded) -> None:
@@ -130,8 +130,7 @@ def test_whoever_waits_is_told_at_once(server: Embedded) -> None:
     heard: list[float] = []
 
     def wait() -> None:
-        answer = server.call("GET", f"/api/v1/workflows/{workflow['workflowId']}?wait=30")
-        assert answer.json["status"] == "APPROVED"
+        assert server.agent.wait(workflow["workflowId"]).status == "APPROVED"
         heard.append(time.monotonic())
 
     waiting = threading.Thread(target=wait)
@@ -149,7 +148,7 @@ def test_the_server_carries_out_its_own_actions(server: Embedded) -> None:
     data = {"report": "orders"}
     workflow = server.create(actionType="data.export", actionData=data)
     server.decide(workflow, "approved")
-    until(lambda: server.get(workflow)["status"] == "COMPLETED", 15)
+    assert server.settled(workflow) == "COMPLETED"
     assert server.get(workflow)["result"]["echo"] == data
 
 
@@ -225,6 +224,7 @@ def test_wrong_variables_end_it_with_a_sentence(
 
 def test_beside_postgresql_it_names_the_roles(server: Embedded) -> None:
     secrets = {"SECRET_KEY": "s" * 50, "JWT_SECRET": "j" * 50, "ALLOWED_HOSTS": "localhost"}
+    secrets["SIGNING_KEYS"] = signing_keys.generate()
     stores = {"DATABASE_URL": "postgres://h/d", "REDIS_URL": "redis://h"}
     ended = _run(**(server.variables | secrets | stores))
     assert ended.returncode == 1

@@ -12,6 +12,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from deliveries.models import Delivery
+from events import selectors as events
 from events.models import Event
 from events.types import Source
 from hitl.accounts import selectors as accounts
@@ -30,15 +31,22 @@ from hitl.admin_tools import (
 )
 from hitl.lib.errors import HitlError
 from hitl.lib.text import visible
-from workflows import decision_form, executions, forms, services
+from workflows import decision_form, executions, forms, rollback, services
 from workflows import policy_admin as policy_admin  # registers pages of its own
-from workflows.admin_forms import ActionTypeForm, ApproveForm, RejectForm, SettleForm
+from workflows.admin_forms import (
+    ActionTypeForm,
+    ApproveForm,
+    RejectForm,
+    RollBackForm,
+    SettleForm,
+)
 from workflows.errors import NotYours, outcome_sentence
 from workflows.models import (
     ActionType,
     Decision,
     ExecutionAttempt,
     IdempotencyKey,
+    Receipt,
     Risk,
     Status,
     View,
@@ -145,7 +153,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
     search_fields = ("name", "action_type", "agent__name", "fingerprint", "reason")
     id_fields = ("pk", "agent", "team", "responded_by")
     inlines = (DecisionInline, EventInline, DeliveryInline, AttemptInline, ViewInline)
-    actions_detail = ("open_page", "approve", "reject", "settle")
+    actions_detail = ("open_page", "approve", "reject", "settle", "roll_back")
     fieldsets = (
         (
             "What is asked",
@@ -178,7 +186,8 @@ class WorkflowAdmin(ReadOnlyAdmin):
             "Rules",
             {
                 "fields": (
-                    "approver_emails", "policy_shown", "form_shown", "metadata_shown", "held_at",
+                    ("asked_round", "compensates", "compensation"), "approver_emails",
+                    "policy_shown", "form_shown", "metadata_shown", "held_at",
                     "event_seq", "updated_at", "id",
                 ),
                 "classes": ("tab",),
@@ -267,19 +276,25 @@ class WorkflowAdmin(ReadOnlyAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """The buttons that make sense in the state the request is in."""
-        status = Workflow.objects.filter(pk=object_id).values_list("status", flat=True).first()
+        workflow = self.get_object(request, object_id)  # None for what is no id, too
+        status = workflow.status if workflow else None
         wanted = {"open_page"}
         if status == Status.PENDING:
             wanted |= {"approve", "reject"}
         elif status == Status.UNKNOWN:
             wanted |= {"settle"}
+        elif status not in rollback.NOWHERE:
+            wanted |= {"roll_back"}
         found: list[Any] = super().get_actions_detail(request, object_id)
         return [button for button in found if button.method.original_function_name in wanted]
 
     @action(description="Open in the dashboard", icon="open_in_new", permissions=["view"])
     def open_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The page that approvers see."""
-        return HttpResponseRedirect(reverse("workflow", args=[object_id]))
+        workflow = self.get_object(request, object_id)
+        if workflow is None:
+            return gone(self, request, object_id)
+        return HttpResponseRedirect(reverse("workflow", args=[workflow.pk]))
 
     @action(
         description="Approve", icon="check", variant=ActionVariant.PRIMARY, permissions=["view"]
@@ -304,7 +319,7 @@ class WorkflowAdmin(ReadOnlyAdmin):
         workflow = self.get_object(request, object_id)
         if workflow is None:
             return gone(self, request, object_id)
-        initial = {"fingerprint": workflow.current_fingerprint}
+        initial = {"fingerprint": workflow.current_fingerprint, "round": workflow.round}
         form = form_class(request.POST or None, initial=initial)
         if request.method == "POST" and form.is_valid():
             return self._decide(request, workflow)
@@ -357,6 +372,43 @@ class WorkflowAdmin(ReadOnlyAdmin):
             self.log_change(request, workflow, "Settled the outcome.")
             messages.success(request, "The outcome is settled.")
         return HttpResponseRedirect(change_url(workflow))
+
+    @action(description="Roll back", icon="undo", permissions=["view"])
+    def roll_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The ways that are open to this person, each with what it would do; then the one."""
+        workflow = self.get_object(request, object_id)
+        if workflow is None:
+            return gone(self, request, object_id)
+        offers = rollback.offers(workflow, person(request), events.timeline(workflow.pk))
+        if not offers:
+            messages.warning(request, _why_no_way(workflow, request))
+            return HttpResponseRedirect(change_url(workflow))
+        initial = {"round": workflow.round, "to_seq": offers[0].to_seq}
+        form = RollBackForm(request.POST or None, offers=offers, initial=initial)
+        if request.method != "POST" or not form.is_valid():
+            page: dict[str, Any] = {"title": "Back to an earlier state?", "button": "Roll back"}
+            return self.confirm(request, workflow, form, **page)
+        try:
+            rolled = rollback.roll_back(
+                workflow.pk,
+                user=person(request),
+                source=Source.ADMIN,
+                strength=stepup.strength(request),
+                **form.cleaned_data,
+            )
+        except HitlError as error:
+            messages.error(request, str(error))
+        else:
+            self.log_change(request, workflow, f"Rolled back: {rolled.way}.")
+            messages.success(request, f"Rolled back: {rolled.way}.")
+        return HttpResponseRedirect(change_url(workflow))
+
+
+def _why_no_way(workflow: Workflow, request: HttpRequest) -> str:
+    member = accounts.membership(workflow.team_id, person(request).pk)
+    if member is None or not member.may_decide:
+        return "Only approvers and managers of the team may roll a request back."
+    return rollback.possible(workflow)
 
 
 def _shown(request: HttpRequest, workflow: Workflow) -> dict[str, Any]:
@@ -499,6 +551,26 @@ class ExecutionAttemptAdmin(OfWorkflow):
         return json_block(row.late_report)
 
 
+@admin.register(Receipt)
+class ReceiptAdmin(OfWorkflow):
+    """Proofs of approvals that were handed out, and which of them were used."""
+
+    list_display = (
+        "issued_at", "workflow_link", "audience", "expires_at", "replaced_at", "consumed_at",
+        "consumed_by",
+    )  # fmt: skip
+    list_filter = (("issued_at", RangeDateTimeFilter), "workflow__team")
+    list_filter_submit = True
+    ordering = ("-issued_at",)
+    search_fields = ("workflow__name", "audience", "consumed_by")
+    id_fields = ("pk", "workflow")
+    fields = (
+        "workflow_link", "round", "fingerprint", "audience", "kid", "issued_at", "expires_at",
+        "replaced_at", "consumed_at", "consumed_by", "id",
+    )  # fmt: skip
+    readonly_fields = fields
+
+
 @admin.register(View)
 class ViewAdmin(OfWorkflow):
     """Who has opened which request."""
@@ -550,7 +622,7 @@ class ActionTypeAdmin(Admin):
     )
     list_select_related = ("team",)
     search_fields = ("name", "title", "description", "team__name")
-    autocomplete_fields = ("team", "policy")
+    autocomplete_fields = ("team", "policy", "compensation")
     readonly_fields = ("id", "created_at", "updated_at")
     fieldsets = (
         (None, {"fields": (("team", "name"), "title", "description", "risk", "policy")}),
@@ -567,6 +639,7 @@ class ActionTypeAdmin(Admin):
             {
                 "fields": (
                     "executor", "executor_config", "semantics", "lease_seconds", "max_attempts",
+                    "compensation",
                 ),
                 "classes": ("tab",),
             },

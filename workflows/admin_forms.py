@@ -1,15 +1,20 @@
 """Forms of the admin's pages about requests and action types."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldBooleanWidget,
+)
 
-from hitl.lib import strict_json
+from hitl.lib import sealing, strict_json
 from hitl.lib.errors import InvalidInput
-from workflows import json_schema
+from workflows import json_schema, rollback
 from workflows.actions import get_action
 from workflows.models import ActionType, Executor, Verdict
 
@@ -23,6 +28,7 @@ class ApproveForm(forms.Form):
     verdict = Verdict.APPROVED
     decision = forms.CharField(widget=forms.HiddenInput())
     fingerprint = forms.CharField(widget=forms.HiddenInput())
+    round = forms.IntegerField(widget=forms.HiddenInput(), required=False)
     comment = forms.CharField(
         required=False,
         max_length=5000,
@@ -71,6 +77,35 @@ class SettleForm(forms.Form):
         """The arguments of `executions.settle_unknown`."""
         succeeded = self.cleaned_data["result"] == "succeeded"
         return {"succeeded": succeeded, "note": self.cleaned_data["note"]}
+
+
+class RollBackForm(forms.Form):
+    """Which way back, why, and that its risk is known."""
+
+    to_seq = forms.TypedChoiceField(
+        label="What is to happen", coerce=int, widget=UnfoldAdminRadioSelectWidget()
+    )
+    reason = forms.CharField(
+        max_length=rollback.REASON_LIMIT,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="Your name and the reason stay on record; the agent reads them, too.",
+    )
+    acknowledged = forms.BooleanField(
+        required=False,
+        label="I have looked: nothing has happened that must not happen twice",
+        help_text="Needed to run an action again that is to happen at most once.",
+        widget=UnfoldBooleanWidget(),
+    )
+    round = forms.IntegerField(widget=forms.HiddenInput())
+
+    def __init__(self, *args: Any, offers: Sequence[rollback.Offer], **values: Any) -> None:
+        super().__init__(*args, **values)
+        field = cast(forms.TypedChoiceField, self.fields["to_seq"])
+        field.choices = [
+            (offer.to_seq, f"{offer.title}: {' '.join(offer.says)}") for offer in offers
+        ]
+        if not any(offer.needs_acknowledgement for offer in offers):
+            del self.fields["acknowledged"]
 
 
 class PrettyJSONField(forms.JSONField):
@@ -143,7 +178,8 @@ class ActionTypeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in t
         if not isinstance(config, dict):
             raise ValidationError('Write an object, like {"url": "https://example.com/run"}.')
         if config.get("secret") == MASK:
-            config = {**config, "secret": self.instance.executor_config.get("secret", "")}
+            kept = self.instance.executor_config.get("secret", "")
+            config = {**config, "secret": sealing.reveal(kept)}
         return config
 
     def clean(self) -> dict[str, Any]:
@@ -154,6 +190,7 @@ class ActionTypeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in t
             self.add_error("policy", f"{policy} belongs to another team.")
         elif policy and policy.archived_at:
             self.add_error("policy", f"{policy} is archived: choose another.")
+        self._check_compensation(values)
         executor, config = values.get("executor"), values.get("executor_config")
         if executor and executor != Executor.AGENT and config is not None:
             try:
@@ -161,6 +198,14 @@ class ActionTypeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in t
             except InvalidInput as error:
                 self.add_error("executor_config", str(error))
         return values
+
+    def _check_compensation(self, values: dict[str, Any]) -> None:
+        """Of the same team, and another than itself."""
+        undo, team = values.get("compensation"), values.get("team")
+        if undo and undo.pk == self.instance.pk:
+            self.add_error("compensation", "Nothing undoes itself: choose another action type.")
+        elif undo and team and undo.team_id != team.pk:
+            self.add_error("compensation", f"{undo} belongs to another team.")
 
 
 def _usable(schema: Any) -> Any:

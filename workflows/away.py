@@ -10,17 +10,19 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
+from events.types import EventType, Source
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import Absence, Membership, Role, User
+from hitl.lib.actor import SYSTEM
 from hitl.lib.db import database_now
 from hitl.lib.errors import Conflict, FieldError, Forbidden, HitlError, InvalidInput, NotFound
 from workflows import asking, cases
 from workflows.models import Status, Workflow
 from workflows.policies import absence
 from workflows.policies.absence import Absence as Away
-from workflows.transitions import lock
+from workflows.transitions import amend, lock
 
 logger = logging.getLogger(__name__)
 
@@ -220,9 +222,19 @@ def _put(workflow_id: UUID, person: str) -> bool:
     invited = [one for one in asking.invitations(file, [person]) if str(one.user.pk) != person]
     if not invited:
         return False
-    wave = workflow.wave + 1
-    Workflow.objects.filter(pk=workflow.pk).update(wave=F("wave") + 1)
-    workflow.wave = wave
     name = file.names.person(person)
+    amend(
+        workflow,
+        EventType.STAND_IN_ASKED,
+        actor=SYSTEM,
+        source=Source.SYSTEM,
+        data={
+            "person": {"id": person, "name": name},
+            "to": [str(one.user) for one in invited],
+            "stage": workflow.stage,
+        },
+        now=now,
+        wave=workflow.wave + 1,
+    )
     asking.ask(file, persons=[person], notice=f"{name} is away, and you stand in.")
     return True

@@ -20,11 +20,13 @@ HIGH_RISK = "high-risk"
 
 @dataclass(frozen=True)
 class Item:
-    """One request as it was shown: the fingerprint of its data and, where known, its stage."""
+    """One request as it was shown: the fingerprint of its data and, where known, its stage and
+    round."""
 
     workflow_id: UUID
     fingerprint: str
     stage: int | None = None
+    round: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def _decide(
             comment=comment,
             strength=strength,
             stage=item.stage,
+            round=item.round,
         )
     except HitlError as error:
         if isinstance(error, NotYours):

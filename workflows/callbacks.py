@@ -4,10 +4,10 @@ The token leaves the address bar at once (303, no referrer); whoever follows lin
 like a mail scanner, changes nothing.
 """
 
+import math
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -18,11 +18,12 @@ from deliveries import selectors as deliveries
 from deliveries.models import Delivery
 from hitl.accounts.models import User
 from hitl.lib.db import database_now
-from hitl.lib.errors import Conflict, HitlError
+from hitl.lib.errors import HitlError
 from workflows import decision_form, links, services
-from workflows.deciding import SECOND_FACTORS
+from workflows.deciding import SECOND_FACTORS, check_round
 from workflows.errors import (
     AlreadyDecided,
+    AskedAgain,
     DigestMismatch,
     Expired,
     NotYours,
@@ -31,20 +32,12 @@ from workflows.errors import (
 )
 from workflows.links import LoginNeeded, SomebodyElse, Visitor
 from workflows.models import Status, Verdict, View, Workflow
-from workflows.transitions import lock
 
 SEE_OTHER, GONE, TOO_MANY = 303, 410, 429
 NONCE = "nonce"
 NO_FACTOR = (
     "The policy asks for a second factor, and guests have none: somebody else has to decide."
 )
-
-
-class AskedAgain(Conflict):
-    """The message belongs to an earlier round of the request."""
-
-    code = "asked-again"
-    title = "This request was asked again"
 
 
 # What a holder is told once there is nothing left to decide.
@@ -105,8 +98,7 @@ def _show(request: HttpRequest, visitor: Visitor, workflow: Workflow) -> HttpRes
 
 def _check_open(workflow: Workflow, delivery: Delivery) -> None:
     """Raise what stands against deciding by this message, whoever asks."""
-    if workflow.round != delivery.round:
-        raise AskedAgain("The message you opened belongs to an earlier round of the request.")
+    check_round(workflow, delivery.round)
     if workflow.status != Status.PENDING:
         raise AlreadyDecided(workflow)
     if workflow.is_late(database_now()):
@@ -178,18 +170,15 @@ def _answer(request: HttpRequest, visitor: Visitor, workflow: Workflow) -> HttpR
 
 def _decide(request: HttpRequest, visitor: Visitor) -> None:
     delivery = visitor.delivery
-    with transaction.atomic():
-        # Under the lock, or a rollback could open a new round between look and answer.
-        if lock(delivery.workflow_id).round != delivery.round:
-            raise AskedAgain("The message you opened belongs to an earlier round of the request.")
-        decision_form.submit(
-            delivery.workflow_id,
-            user=visitor.user,
-            post=request.POST,
-            source=delivery.channel,
-            delivery_id=delivery.pk,
-            strength=visitor.strength,
-        )
+    decision_form.submit(
+        delivery.workflow_id,
+        user=visitor.user,
+        post=request.POST,
+        source=delivery.channel,
+        delivery_id=delivery.pk,
+        strength=visitor.strength,
+        round=delivery.round,
+    )
 
 
 def _confirm(request: HttpRequest, visitor: Visitor, workflow: Workflow) -> HttpResponse:
@@ -255,10 +244,10 @@ def _put_on_record(request: HttpRequest, delivery_id: UUID, error: HitlError) ->
 
 def _unknown(request: HttpRequest) -> HttpResponse:
     """The same answer for every token we never made; 429 after too many from one address."""
-    status = TOO_MANY if links.too_many_misses(request) else 404
-    response = render(request, "workflows/link_unknown.html", status=status)
-    if status == TOO_MANY:
-        response["Retry-After"] = "60"
+    wait = links.too_many_misses(request)
+    response = render(request, "workflows/link_unknown.html", status=TOO_MANY if wait else 404)
+    if wait:
+        response["Retry-After"] = str(math.ceil(wait))
     return _private(response, referrer="no-referrer")
 
 

@@ -82,6 +82,17 @@ class CaseFile:
             one for one in self.decisions if one.user_id == user.pk and one.pk not in self.withdrawn
         ]
 
+    @property
+    def agreeing(self) -> list[Decision]:
+        """The answers that agreed and count: those that closed stages, and the open one's."""
+        state = self.case.state
+        votes = {vote for closed in state.agreed.values() for vote in closed} | {*state.counting}
+        return [
+            one
+            for one in self.decisions
+            if one.user_id and one.pk not in self.withdrawn and _vote(one) in votes
+        ]
+
     def asked(self, persons: Iterable[str] | None = None) -> list[Asked]:
         """Whom to write to so that these people are reached (default: all who may answer now)."""
         wanted = {seat.person for seats in self.case.may_answer.values() for seat in seats}
@@ -106,7 +117,7 @@ def load(workflow: Workflow, *, now: dt.datetime) -> CaseFile:
     done = _done(workflow, policy)
     shape_fired = frozenset(
         (stage.index, number)
-        for stage in Case.of(policy, request_of(workflow)).policy.stages
+        for stage in read(policy).stages
         for number in _fired_numbers(stage, done)
     )
     case = Case.of(
@@ -247,11 +258,11 @@ def next_due(schedule: Schedule, now: dt.datetime) -> dt.datetime | None:
 def _acts(workflow: Workflow) -> tuple[list[Decision], list[Withdrawal]]:
     if workflow._state.adding:
         return [], []
-    rows = workflow.decisions.filter(round=workflow.round).select_related("user", "behalf")
+    rows = workflow.decisions.filter(round=workflow.asked_round).select_related("user", "behalf")
     decisions = sorted(rows, key=lambda one: (one.seq, one.decided_at))
     if not decisions:
         return [], []
-    taken = workflow.withdrawals.filter(decision__round=workflow.round)
+    taken = workflow.withdrawals.filter(decision__round=workflow.asked_round)
     return decisions, list(taken.order_by("seq"))
 
 
@@ -315,7 +326,7 @@ def _read_absences(workflow: Workflow, now: dt.datetime) -> tuple[Away, ...]:
 def _hand_overs(workflow: Workflow) -> tuple[Away, ...]:
     if workflow._state.adding:
         return ()
-    given = HandOver.objects.filter(workflow=workflow, round=workflow.round)
+    given = HandOver.objects.filter(workflow=workflow, round=workflow.asked_round)
     return tuple(Away(str(one.person_id), str(one.to_id), one.created_at) for one in given)
 
 
@@ -324,7 +335,7 @@ def _done(workflow: Workflow, policy: dict[str, Any]) -> frozenset[tuple[int, st
         "escalation" in stage or "reminders" in stage for stage in policy["stages"]
     ):
         return frozenset()
-    rows = FiredStep.objects.filter(workflow=workflow, round=workflow.round)
+    rows = FiredStep.objects.filter(workflow=workflow, round=workflow.asked_round)
     return frozenset(rows.values_list("stage", "key"))
 
 
@@ -348,8 +359,16 @@ def _groups(team_id: UUID) -> dict[str, frozenset[str]]:
 
 
 def _groups_by_any_name(team_id: UUID) -> dict[str, str]:
-    rows = Group.objects.filter(team_id=team_id).values_list("pk", "slug", "name")
-    return {key: name for pk, slug, name in rows for key in (str(pk), slug)}
+    return group_names({team_id}).get(team_id, {})
+
+
+def group_names(team_ids: Iterable[UUID]) -> dict[UUID, dict[str, str]]:
+    """What the groups of these teams are called, by id and by slug."""
+    found: dict[UUID, dict[str, str]] = {}
+    rows = Group.objects.filter(team_id__in=team_ids)
+    for team_id, pk, slug, name in rows.values_list("team_id", "pk", "slug", "name"):
+        found.setdefault(team_id, {}).update({str(pk): name, slug: name})
+    return found
 
 
 def default_policy_of(team_id: UUID) -> Policy | None:

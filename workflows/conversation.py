@@ -102,7 +102,7 @@ def open_questions(workflow: Workflow) -> int:
     """How many questions of this round wait for the agent. No query where `remarks` are there."""
     if workflow.event_seq < 2:
         return 0  # nothing but its creation has happened
-    rows = [one for one in workflow.remarks.all() if one.round == workflow.round]
+    rows = [one for one in workflow.remarks.all() if one.round == workflow.asked_round]
     answered = {one.question_id for one in rows if one.question_id}
     return sum(one.kind == Remark.Kind.QUESTION and one.pk not in answered for one in rows)
 
@@ -111,7 +111,7 @@ def waiting(workflow_ids: list[UUID]) -> set[UUID]:
     """Which of these requests have a question that the agent has not answered."""
     rows = Remark.objects.filter(
         workflow__in=workflow_ids,
-        round=F("workflow__round"),
+        round=F("workflow__asked_round"),
         kind=Remark.Kind.QUESTION,
         answers__isnull=True,
     )
@@ -123,7 +123,7 @@ def _new(workflow: Workflow, kind: str, text: str, source: str, **who: Any) -> R
         raise Conflict(f"There are {MOST} remarks on this request already: talk to each other.")
     text = _checked(text)
     return Remark.objects.create(
-        workflow=workflow, round=workflow.round, kind=kind, text=text, channel=source, **who
+        workflow=workflow, round=workflow.asked_round, kind=kind, text=text, channel=source, **who
     )
 
 

@@ -1,7 +1,7 @@
 """The gate: one person's answer, judged by the frozen policy under the lock of the request."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from workflows import asking, cases, diff, guests, json_schema
 from workflows.cases import CaseFile
 from workflows.errors import (
     AlreadyDecided,
+    AskedAgain,
     DigestMismatch,
     Expired,
     NotYours,
@@ -82,17 +83,20 @@ def decide(
     strength: str = "session",
     stage: int | None = None,
     behalf: UUID | None = None,
+    round: int | None = None,  # the wire name
 ) -> Decided:
     """Record one person's answer: the only way to a verdict.
 
     `fingerprint` is that of the data the person saw, `stage` the one they answer in (None: whoever
     repeats an answer gets the first one, in whatever stage it was). `response_data` is the complete
-    edited data (verdict `modified`). `behalf` names whom a stand-in answers for. Raises NotFound,
-    NotYours, AlreadyDecided, Expired, DigestMismatch, StageMoved, StepUpNeeded or InvalidInput;
-    then nothing has changed.
+    edited data (verdict `modified`). `behalf` names whom a stand-in answers for. `round` is that in
+    which they were asked; it may be left out only as long as there has been but one. Raises
+    NotFound, NotYours, AskedAgain, AlreadyDecided, Expired, DigestMismatch, StageMoved,
+    StepUpNeeded or InvalidInput; then nothing has changed.
     """
     workflow = lock(workflow_id)
     check_standing(workflow, user, strength)
+    check_round(workflow, round or 1)
     answer = Answer(
         user, verdict, fingerprint, source, comment, response_data, delivery_id, strength, stage,
         behalf,
@@ -125,6 +129,12 @@ def check_standing(workflow: Workflow, user: User, strength: str) -> None:
             raise NotYours(hindrance or "Guests decide by the link in their mail alone.")
     elif not member.may_decide:
         raise NotYours(f"Your role in {workflow.team.name} is {member.role}: you may look only.")
+
+
+def check_round(workflow: Workflow, seen: int) -> None:
+    """Raise AskedAgain for what belongs to an earlier round, however late it arrives."""
+    if not workflow.asked_round <= seen <= workflow.round:
+        raise AskedAgain(workflow)
 
 
 def _repeated(file: CaseFile, answer: Answer) -> Decision | None:
@@ -394,6 +404,19 @@ def approve(workflow: Workflow, *, why: EventType = EventType.HUMAN_RESPONDED, *
 def conclude(workflow: Workflow) -> None:
     """Tell every copy of the question what became of it."""
     deliveries.conclude(workflow.pk, outcome=verdict_sentence(workflow), now=workflow.updated_at)
+
+
+def conclude_all(workflows: Collection[Workflow]) -> None:
+    """The same for many that came to the same end at the same moment."""
+    outcomes = {each.pk: verdict_sentence(each) for each in workflows}
+    moments = [each.updated_at for each in workflows]
+    if moments:
+        deliveries.conclude_all(outcomes, now=max(moments))
+
+
+def answering(workflow: Workflow) -> Decision | None:
+    """The decision that is in force: the one that settled the round in which people were asked."""
+    return workflow.decisions.filter(round=workflow.asked_round, is_effective=True).first()
 
 
 # --- Taking back ---------------------------------------------------------------------------------

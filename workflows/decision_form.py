@@ -25,7 +25,8 @@ COMMENT_LIMIT = 5000
 FIELDS = "/responseData"  # where errors of the form's fields point to, as on the API
 # What the page itself posts beside the fields of the form.
 OWN_FIELDS = frozenset(
-    {"csrfmiddlewaretoken", "decision", "fingerprint", "comment", "step", "stage", "behalf"}
+    {"csrfmiddlewaretoken", "decision", "fingerprint", "comment", "step", "stage", "round"}
+    | {"behalf"}
 )
 
 
@@ -185,8 +186,11 @@ def submit(
     source: str,
     delivery_id: UUID | None = None,
     strength: str = "session",
+    round: int | None = None,  # the wire name
 ) -> services.Decided:
     """Decide as the posted form says; the one way from a page to `services.decide`.
+
+    `round` is the one a message asked in; without, the form says which it was drawn in.
 
     Raises InvalidInput with pointers (/decision, /comment, or below /responseData for fields) and
     everything `services.decide` raises.
@@ -206,8 +210,9 @@ def submit(
         response_data=edited,
         delivery_id=delivery_id,
         strength=strength,
-        stage=_stage(post),
+        stage=_number(post, "stage"),
         behalf=_behalf(post),
+        round=round or _number(post, "round"),
     )
 
 
@@ -244,10 +249,10 @@ def _get(workflow_id: UUID) -> Workflow:
     return workflow
 
 
-def _stage(post: QueryDict) -> int | None:
-    """The stage the person was shown; pages of another release do not say."""
-    text = post.get("stage", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else None
+def _number(post: QueryDict, name: str) -> int | None:
+    """The stage or round the person was shown; pages of another release do not say."""
+    text = post.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
 
 
 def _behalf(post: QueryDict) -> UUID | None:

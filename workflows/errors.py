@@ -3,7 +3,7 @@
 import datetime as dt
 
 from events.types import Source
-from hitl.lib.errors import Conflict, Forbidden
+from hitl.lib.errors import Conflict, FieldError, Forbidden
 from workflows.models import Status, Workflow
 
 
@@ -26,6 +26,31 @@ class AlreadyDecided(Conflict):
     def __init__(self, workflow: Workflow) -> None:
         self.workflow = workflow
         super().__init__(outcome_sentence(workflow))
+
+
+class AskedAgain(Conflict):
+    """The answer belongs to an earlier round; what was said there counts no more."""
+
+    code = "asked-again"
+    title = "This request was asked again"
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        super().__init__(
+            f"This belongs to an earlier round of the request, which is asked again in round "
+            f"{workflow.asked_round}: look at it as it is now, and answer that."
+        )
+
+
+class CannotRollBack(Conflict):
+    """No such earlier state can be restored now; `detail` says what is possible instead."""
+
+    code = "illegal-transition"
+    title = "The request cannot go from here to there"
+
+    def __init__(self, workflow: Workflow, why: str) -> None:
+        self.workflow = workflow
+        super().__init__(why)
 
 
 class Expired(Conflict):
@@ -103,6 +128,44 @@ class NotExecutable(Conflict):
     title = "The execution cannot be reported now"
 
 
+class NotApproved(Conflict):
+    """There is no approval in force, so nothing may be handed out that lets somebody act."""
+
+    code = "not-approved"
+    title = "There is no approval to act on"
+
+
+class Reconciling(Conflict):
+    """The server was restored from a backup, and nobody has said yet what became of the request."""
+
+    code = "reconciling"
+    title = "The server was restored from a backup"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server was restored from a backup, so this action may have been carried out "
+            "without its knowing. Do not act: tell an operator what you know, and ask again once "
+            "somebody has confirmed what happened."
+        )
+
+
+class ReceiptInvalid(Conflict):
+    """Nobody may act on this receipt; the one entry of `errors` says why, with a stable code."""
+
+    code = "receipt-invalid"
+    title = "The receipt is not valid"
+
+    def __init__(self, reason: str, sentence: str, pointer: str = "/receipt") -> None:
+        super().__init__(sentence, [FieldError(pointer, sentence, reason)])
+
+
+class ReceiptConsumed(Conflict):
+    """The approval has been used, with this receipt or another; `detail` says when and by whom."""
+
+    code = "receipt-consumed"
+    title = "The receipt has been used"
+
+
 def outcome_sentence(workflow: Workflow) -> str:
     """One sentence for losers of a race and visitors of old links: what, who, where, when."""
     sentence = verdict_sentence(workflow)
@@ -129,7 +192,7 @@ def who_decided(workflow: Workflow) -> str:
     """`Ann`, or `Bob for Ann` where a stand-in had the last word; "" where nobody did."""
     if workflow.responded_by is None:
         return ""
-    last = workflow.decisions.filter(round=workflow.round, is_effective=True)
+    last = workflow.decisions.filter(round=workflow.asked_round, is_effective=True)
     behalf = last.select_related("behalf").first()
     whose = f" for {behalf.behalf}" if behalf and behalf.behalf else ""
     return f"{workflow.responded_by}{whose}"

@@ -11,16 +11,19 @@ from uuid import UUID
 
 from django.db import transaction
 
+from events.restores import gate
 from events.types import EventType, Source
 from hitl.accounts import selectors as accounts
 from hitl.accounts.models import Agent, User
-from hitl.lib import backoff, canonical
+from hitl.lib import backoff, canonical, sealing
 from hitl.lib.actor import SYSTEM, Actor
 from hitl.lib.db import database_now
 from hitl.lib.errors import Forbidden
+from workflows import compensation
 from workflows.actions import get_action
 from workflows.actions.base import ActionFailed, Job
-from workflows.errors import IllegalTransition, NotExecutable, NotYours
+from workflows.deciding import answering
+from workflows.errors import IllegalTransition, NotExecutable, NotYours, Reconciling
 from workflows.models import (
     ActionType,
     Decision,
@@ -62,21 +65,22 @@ def claim(workflow_id: UUID) -> tuple[Attempt, Job, str] | None:
     """Open an attempt for a due action. Durable: the claim is on disk before anything happens."""
     workflow = lock(workflow_id)
     now = database_now()
-    due = workflow.execution_due_at
-    if due is None or due > now or workflow.status not in (Status.APPROVED, Status.EXECUTING):
+    if not workflow.is_executable(now):
         return None
-    if not _is_intact(workflow):
+    if gate.holds(workflow.pk):
+        return None  # perhaps it was carried out after the backup that was restored
+    if not is_intact(workflow):
         _refuse_tampered(workflow, now)
         return None
-    attempt = _open_attempt(workflow, executor="hitl", actor=SYSTEM, now=now)
+    attempt = open_attempt(workflow, executor="hitl", actor=SYSTEM, now=now)
     way = str(workflow.execution_plan["by"])
     return attempt, _job(workflow, attempt), way
 
 
-def _is_intact(workflow: Workflow) -> bool:
+def is_intact(workflow: Workflow) -> bool:
     """Whether the stored bytes still are what was decided on."""
     digest = canonical.fingerprint(workflow.approved_data)
-    decision = workflow.decisions.filter(round=workflow.round, is_effective=True).first()
+    decision = answering(workflow)
     return (
         digest == workflow.approved_fingerprint
         and decision is not None
@@ -107,7 +111,8 @@ def _refuse_tampered(workflow: Workflow, now: dt.datetime) -> None:
     logger.error("approved data was changed", extra={"workflow": str(workflow.pk)})
 
 
-def _open_attempt(workflow: Workflow, *, executor: str, actor: Actor, now: dt.datetime) -> Attempt:
+def open_attempt(workflow: Workflow, *, executor: str, actor: Actor, now: dt.datetime) -> Attempt:
+    """The next attempt of a locked request, with its lease: EXECUTING, if it was not yet."""
     number = workflow.attempts.count() + 1
     lease = dt.timedelta(seconds=workflow.execution_plan["leaseSeconds"])
     attempt = Attempt.objects.create(
@@ -155,7 +160,7 @@ def _config(workflow: Workflow) -> dict[str, Any]:
     config = dict(workflow.execution_plan["config"])
     kind = ActionType.objects.filter(team_id=workflow.team_id, name=workflow.action_type).first()
     if kind and "secret" in kind.executor_config:
-        config["secret"] = kind.executor_config["secret"]
+        config["secret"] = sealing.reveal(kind.executor_config["secret"])
     return config
 
 
@@ -175,13 +180,33 @@ def settle_failure(attempt: Attempt, error: ActionFailed) -> None:
     problem = {"code": error.code, "message": str(error)[:2000]}
     if not _close(attempt, Attempt.Status.FAILED, error=problem):
         return
-    idempotent = workflow.execution_plan["semantics"] == Semantics.IDEMPOTENT
-    if idempotent and not error.permanent and _tries_left(workflow):
+    semantics = workflow.execution_plan["semantics"]
+    _go_on(workflow, attempt, after_failure(semantics, error, _tries_left(workflow)), problem)
+
+
+def after_failure(semantics: str, error: ActionFailed, tries_left: bool) -> Status | None:
+    """What an attempt that failed comes to; None: another try."""
+    idempotent = semantics == Semantics.IDEMPOTENT
+    if idempotent and tries_left and not error.permanent:
+        return None
+    lost = error.may_have_happened and not (idempotent or error.permanent)
+    return Status.UNKNOWN if lost else Status.FAILED
+
+
+def after_silence(semantics: str, by: str, tries_left: bool) -> Status | None:
+    """What an attempt that nobody reported on comes to; None: another try."""
+    if semantics != Semantics.IDEMPOTENT:
+        return Status.UNKNOWN
+    return None if tries_left and by != Executor.AGENT else Status.FAILED
+
+
+def _go_on(
+    workflow: Workflow, attempt: Attempt, to: Status | None, problem: dict[str, str]
+) -> None:
+    if to is None:
         _retry_later(workflow, attempt, problem)
-    elif error.may_have_happened and not (idempotent or error.permanent):
-        _finish(workflow, Status.UNKNOWN, attempt, actor=SYSTEM, error=problem)
     else:
-        _finish(workflow, Status.FAILED, attempt, actor=SYSTEM, error=problem)
+        _finish(workflow, to, attempt, actor=SYSTEM, error=problem)
 
 
 def _close(attempt: Attempt, status: str, **values: Any) -> bool:
@@ -215,6 +240,18 @@ def _retry_later(workflow: Workflow, attempt: Attempt, problem: dict[str, str]) 
     )
 
 
+def close(
+    workflow: Workflow, attempt: Attempt, *, succeeded: bool, actor: Actor, found: dict[str, Any]
+) -> None:
+    """A person says how an open attempt of a locked request has ended."""
+    if succeeded:
+        _close(attempt, Attempt.Status.SUCCEEDED, result=found)
+        _finish(workflow, Status.COMPLETED, attempt, actor=actor, result=found)
+    else:
+        _close(attempt, Attempt.Status.FAILED, error=found)
+        _finish(workflow, Status.FAILED, attempt, actor=actor, error=found)
+
+
 ENDINGS = {
     Status.COMPLETED: EventType.WORKFLOW_COMPLETED,
     Status.FAILED: EventType.WORKFLOW_FAILED,
@@ -244,6 +281,7 @@ def _finish(
         error=error,
         execution_due_at=None,
     )
+    compensation.note_done(workflow, source=source)
 
 
 def _bounded(result: Any) -> Any:
@@ -267,14 +305,21 @@ def _lock_for_agent(workflow_id: UUID, agent: Agent) -> Workflow:
     return workflow
 
 
+def _check_not_held(workflow: Workflow) -> None:
+    if gate.holds(workflow.pk):
+        raise Reconciling
+
+
 @transaction.atomic(durable=True)
 def start(workflow_id: UUID, *, agent: Agent, executor: str = "") -> tuple[Workflow, Attempt]:
     """The agent begins: opens the one attempt it may make and starts its lease.
 
     Repeating it with the same non-empty `executor` returns the same attempt. Raises NotFound,
-    Forbidden, or NotExecutable when not approved, started before, or the data was tampered with.
+    Forbidden, Reconciling after a restore, or NotExecutable when not approved, started before, or
+    the data was tampered with.
     """
     workflow = _lock_for_agent(workflow_id, agent)
+    _check_not_held(workflow)
     now = database_now()
     if workflow.status == Status.EXECUTING:
         current = workflow.attempts.filter(status=Attempt.Status.OPEN).first()
@@ -286,9 +331,9 @@ def start(workflow_id: UUID, *, agent: Agent, executor: str = "") -> tuple[Workf
         )
     if workflow.status != Status.APPROVED:
         raise NotExecutable(f"The request is {workflow.status}; only an APPROVED one can start.")
-    if not _is_intact(workflow):
+    if not is_intact(workflow):
         raise NotExecutable("The stored data is not the data that was approved; do not act.")
-    attempt = _open_attempt(workflow, executor=executor or "agent", actor=agent.actor, now=now)
+    attempt = open_attempt(workflow, executor=executor or "agent", actor=agent.actor, now=now)
     return workflow, attempt
 
 
@@ -336,6 +381,7 @@ def _report(
 def _current(workflow: Workflow, number: int) -> Attempt:
     row = workflow.attempts.filter(number=number, status=Attempt.Status.OPEN).first()
     if row is None:
+        _check_not_held(workflow)  # the attempt may be one that the restored database never saw
         raise NotExecutable(
             f"Attempt {number} is not running (the request is {workflow.status}); "
             "its lease may have run out."
@@ -352,20 +398,16 @@ def lapse(attempt_id: UUID) -> bool:
     workflow_id = Attempt.objects.values_list("workflow_id", flat=True).get(pk=attempt_id)
     workflow = lock(workflow_id)
     attempt = Attempt.objects.get(pk=attempt_id)
-    if attempt.status != Attempt.Status.OPEN or attempt.lease_until > database_now():
+    if not attempt.has_lapsed(database_now()):
         return False
     problem = {
         "code": "lease-expired",
         "message": f"{attempt.executor} fell silent while carrying out the action.",
     }
     _close(attempt, Attempt.Status.LAPSED, error=problem)
-    idempotent = workflow.execution_plan["semantics"] == Semantics.IDEMPOTENT
-    by_agent = workflow.execution_plan["by"] == Executor.AGENT
-    if idempotent and not by_agent and _tries_left(workflow):
-        _retry_later(workflow, attempt, problem)
-    else:
-        to = Status.FAILED if idempotent else Status.UNKNOWN
-        _finish(workflow, to, attempt, actor=SYSTEM, error=problem)
+    plan = workflow.execution_plan
+    to = after_silence(plan["semantics"], plan["by"], _tries_left(workflow))
+    _go_on(workflow, attempt, to, problem)
     return True
 
 
@@ -395,4 +437,5 @@ def settle_unknown(
         result=found if succeeded else None,
         error=None if succeeded else {"code": "settled-as-failed", "message": note, **found},
     )
+    compensation.note_done(workflow, source=source)
     return workflow

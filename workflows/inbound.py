@@ -129,7 +129,7 @@ def _person(channel: Channel, reply: Reply) -> User | None:
 
 
 def _check_open(workflow: Workflow, delivery: Delivery) -> None:
-    if delivery.round != workflow.round:
+    if delivery.round != workflow.asked_round:
         raise NotFromHere(ASKED_AGAIN)
 
 
@@ -186,6 +186,7 @@ def _decide(
         delivery_id=delivery.pk,
         strength=channel.name,
         stage=delivery.stage,
+        round=delivery.round,
     )
     # The message that is rewritten tells the verdict; a vote among several rewrites nothing.
     is_shown = channel.can_update and not decided.workflow.is_open

@@ -4,14 +4,11 @@ The token of a link is seen once, in `/l/<token>/`; from then on a signed cookie
 page, stands for it. A link is worth no more than the membership it was sent under.
 """
 
-import ipaddress
-import logging
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
-from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -20,15 +17,13 @@ from deliveries.models import Delivery, DeliveryToken
 from hitl.accounts import selectors as accounts
 from hitl.accounts import stepup
 from hitl.accounts.models import Membership, User
+from hitl.lib import limits, peers
 from hitl.lib.errors import Forbidden
 from workflows import cases, guests
 from workflows.models import Workflow
 
-logger = logging.getLogger(__name__)
-
 COOKIE = "hitl_link"
 HOLD_SECONDS = 3600
-MISSES_A_MINUTE = 20
 _COOKIE_SALT, _PAGE_SALT = "workflows.links.cookie", "workflows.links.page"
 
 
@@ -174,26 +169,9 @@ def _seen(visitor: Visitor, fingerprint: str) -> list[str]:
     return [str(visitor.delivery.pk), str(visitor.user.pk), fingerprint]
 
 
-def too_many_misses(request: HttpRequest) -> bool:
-    """Count one unknown token; True when this address has tried too many within a minute.
+def too_many_misses(request: HttpRequest) -> float:
+    """Count one unknown token; how many seconds this address is to wait after too many, else 0.
 
-    Only misses are counted, so nobody can lock out the holder of a real link. Without the cache
-    nothing is limited: a token cannot be guessed anyway.
+    Only misses are counted, so nobody can lock out the holder of a real link.
     """
-    key = f"link-misses:{_network(request.META.get('REMOTE_ADDR', ''))}"
-    try:
-        cache.add(key, 0, timeout=60)
-        return cache.incr(key) > MISSES_A_MINUTE
-    except Exception:
-        # A cache that is down raises its client's own errors; a key that just ran out, ValueError.
-        logger.warning("misses are not counted", exc_info=True)
-        return False
-
-
-def _network(address: str) -> str:
-    """The address, for IPv6 its /64: one household has 2^64 of them."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
+    return limits.hold_off("misses", peers.network(request), settings.RATE_LIMIT_MISSES)

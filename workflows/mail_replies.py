@@ -63,7 +63,7 @@ def _answer(channel: Channel, reply: Reply, code: ReplyCode) -> Outcome:
         person = _person(reply, code, workflow)
         _check_risk(workflow)
         check_factor(workflow, delivery)
-        if delivery.round == workflow.round:
+        if delivery.round == workflow.asked_round:
             return _decide(channel, reply, workflow, delivery, person)
     except (NotYours, NotFromHere, links.LinkVoid) as error:
         _refuse(workflow, reply, channel, error.detail)
@@ -122,5 +122,6 @@ def _decide(
         delivery_id=delivery.pk,
         strength=STRENGTH,
         stage=delivery.stage,
+        round=delivery.round,
     )
     return Outcome(notice=told(decided))

@@ -1,6 +1,7 @@
 """What time does to a request: reminders, steps of the escalation, the deadline, and moving it."""
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -12,15 +13,22 @@ from hitl.accounts.models import Agent, User
 from hitl.lib.actor import SYSTEM, Actor
 from hitl.lib.db import database_now
 from hitl.lib.errors import FieldError, Forbidden, InvalidInput
-from workflows import asking, cases
+from workflows import asking, cases, selectors
 from workflows.cases import CaseFile
-from workflows.deciding import approve, check_standing, conclude
+from workflows.deciding import approve, check_standing, conclude, conclude_all
 from workflows.errors import AlreadyDecided, Expired
 from workflows.models import Decision, FiredStep, Status, TimeoutAction, Verdict, Workflow
 from workflows.policies import plain, silence
 from workflows.policies.escalation import ESCALATION, Item
 from workflows.policies.shape import ESCALATE, REPLACE, Stage
-from workflows.transitions import amend, lock, lock_if_free, transition
+from workflows.transitions import (
+    amend,
+    lock,
+    lock_all_if_free,
+    lock_if_free,
+    transition,
+    transition_all,
+)
 
 # --- Reminders and steps -------------------------------------------------------------------------
 
@@ -153,17 +161,10 @@ def time_out(workflow_id: UUID) -> bool:
     """
     workflow = lock_if_free(workflow_id)
     now = database_now()
-    if workflow is None or workflow.status != Status.PENDING:
+    if workflow is None or not workflow.is_overdue(now):
         return False
-    if workflow.held_at or workflow.expires_at > now:
-        return False
-    data = {
-        "timeoutAction": workflow.timeout_action,
-        "fingerprint": workflow.fingerprint,
-        "stage": workflow.stage,
-    }
     common: dict[str, Any] = {
-        "actor": SYSTEM, "source": Source.TIMEOUT_JOB, "data": data, "now": now
+        "actor": SYSTEM, "source": Source.TIMEOUT_JOB, "data": _silence(workflow), "now": now
     }  # fmt: skip
     if workflow.timeout_action == TimeoutAction.HOLD:
         _hold(workflow, **common)
@@ -176,6 +177,42 @@ def time_out(workflow_id: UUID) -> bool:
         )
         conclude(workflow)
     return True
+
+
+def _silence(workflow: Workflow) -> dict[str, Any]:
+    """What the event of a deadline that took effect says of it."""
+    return {
+        "timeoutAction": workflow.timeout_action,
+        "fingerprint": workflow.fingerprint,
+        "stage": workflow.stage,
+    }
+
+
+@transaction.atomic
+def time_out_many(*, limit: int, without: Collection[UUID] = ()) -> list[UUID]:
+    """Let the deadlines of many take effect at once, where silence rejects: in few statements.
+
+    Does to each what `time_out` does, all of them or none; which ones. Requests that somebody
+    else is at work on are left out, as are those named.
+    """
+    due = selectors.silence_rejects(database_now()).exclude(pk__in=without)[:limit]
+    workflows, streams = lock_all_if_free(due)
+    now = database_now()
+    workflows = [each for each in workflows if each.is_overdue(now)]
+    if workflows:
+        transition_all(
+            workflows,
+            streams,
+            Status.TIMEOUT,
+            EventType.WORKFLOW_TIMEOUT,
+            actor=SYSTEM,
+            source=Source.TIMEOUT_JOB,
+            data=_silence,
+            now=now,
+            next_step_at=None,
+        )
+        conclude_all(workflows)
+    return [each.pk for each in workflows]
 
 
 def _hold(workflow: Workflow, *, now: dt.datetime, **common: Any) -> None:

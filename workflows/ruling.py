@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 
+from hitl.accounts.models import Team
 from workflows.models import RuleSet, RuleUse, Workflow
 from workflows.policies import Request
 from workflows.policies.rules import APPROVE, ASK, Rule, Ruling, Spent, decide, read
@@ -22,8 +23,8 @@ def in_force(team_id: UUID) -> RuleSet | None:
 def on(team_id: UUID, request: Request, *, now: dt.datetime) -> Ruling:
     """The ruling on a request, in the transaction that creates it.
 
-    Rules are locked where one would approve, so that two requests at once cannot spend the same
-    budget twice.
+    The team is locked where a rule would approve, so that two requests at once cannot spend the
+    same budget twice.
     """
     book = in_force(team_id)
     if book is None:
@@ -32,7 +33,9 @@ def on(team_id: UUID, request: Request, *, now: dt.datetime) -> Ruling:
     said = decide(rules, request, now=now)
     if said.outcome != APPROVE:
         return said
-    RuleSet.objects.select_for_update(no_key=True).get(pk=book.pk)
+    # The lock under which rules are saved, too: what approves is in force at this moment.
+    Team.objects.select_for_update(no_key=True).get(pk=team_id)
+    rules = read((in_force(team_id) or book).rules)
     return decide(rules, request, now=now, spent=spent(team_id, rules, now))
 
 

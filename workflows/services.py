@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from deliveries import services as deliveries
 from events import selectors as log
@@ -28,7 +29,6 @@ from workflows.inputs import NewWorkflow
 from workflows.models import Decision, Status, Verdict, View, Workflow
 from workflows.pace import time_out
 from workflows.planning import Plan
-from workflows.policies import shape
 from workflows.policies.rules import APPROVE
 from workflows.snapshot import snapshot
 from workflows.transitions import amend, lock, transition
@@ -47,23 +47,28 @@ __all__ = [
 
 
 @transaction.atomic
-def create(agent: Agent, new: NewWorkflow, *, source: str = Source.API) -> Workflow:
+def create(
+    agent: Agent,
+    new: NewWorkflow,
+    *,
+    source: str = Source.API,
+    actor: Actor | None = None,
+    compensates: Workflow | None = None,
+) -> Workflow:
     """Store a request, its first event and its deliveries; the people are told after commit.
 
-    Where a rule decides, nobody is asked. Raises InvalidInput for data, form, deadline, policy or
-    people that cannot be accepted.
+    Where a rule decides, nobody is asked. `actor` is who asks where it is not the agent itself, and
+    `compensates` the request whose action is to be undone. Raises InvalidInput for data, form,
+    deadline, policy or people that cannot be accepted.
     """
     now = database_now()
     plan = planning.make(agent, new, now=now)
     workflow = _new(agent, new, plan, now)
-    policy = shape.read(plan.policy)
-    for name, value in asking.opening(workflow, policy, 0, now=now).items():
-        setattr(workflow, name, value)
+    workflow.compensates = compensates
     file = cases.load(workflow, now=now)
-    if file.case.stage and file.case.stage.index:  # the first stage does not apply
-        workflow.wave, first = 0, file.case.stage.index
-        for name, value in asking.opening(workflow, policy, first, now=now).items():
-            setattr(workflow, name, value)
+    first = file.case.stage.index if file.case.stage else 0  # not 0 where that does not apply
+    for name, value in asking.opening(workflow, file.policy, first, now=now).items():
+        setattr(workflow, name, value)
     if not plan.is_decided:
         _check_somebody(file, new)
     workflow.save(force_insert=True)
@@ -72,7 +77,7 @@ def create(agent: Agent, new: NewWorkflow, *, source: str = Source.API) -> Workf
         EventType.WORKFLOW_CREATED,
         workflow_id=workflow.pk,
         team_id=workflow.team_id,
-        actor=agent.actor,
+        actor=actor or agent.actor,
         source=source,
         data={
             "fingerprint": workflow.fingerprint,
@@ -187,8 +192,8 @@ def mark_viewed(workflow_id: UUID, *, user: User, source: str, certain: bool = T
     )
     if certain and not view.certain:
         # Until now only a link had been opened, perhaps by a scanner: this is the person.
-        first, view.certain = True, True
-        view.save(update_fields=["certain"])
+        first, view.certain, view.viewed_at = True, True, timezone.now()
+        view.save(update_fields=["certain", "viewed_at"])
     if first:
         amend(
             workflow,
@@ -209,6 +214,8 @@ def cancel(workflow_id: UUID, *, agent: Agent, reason: str = "") -> Workflow:
     workflow = lock(workflow_id, team_id=agent.team_id)
     if workflow.agent_id != agent.pk:
         raise Forbidden("Only the agent that asked may withdraw the request.")
+    if workflow.compensates_id:
+        raise Forbidden("Somebody of the team has asked for this compensation, so people decide.")
     if workflow.status == Status.CANCELLED:
         return workflow
     if workflow.status != Status.PENDING:

@@ -1,7 +1,9 @@
 """The complete state of a workflow as plain data, as it is stored with every event."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from workflows.models import Workflow
 
@@ -25,6 +27,7 @@ def snapshot(workflow: Workflow) -> dict[str, Any]:
         "executionPlan": workflow.execution_plan,
         "status": str(workflow.status),
         "round": workflow.round,
+        "askedRound": workflow.asked_round,
         "expiresAt": _time(workflow.expires_at),
         "timeoutAction": str(workflow.timeout_action),
         "heldAt": _time(workflow.held_at),
@@ -34,19 +37,34 @@ def snapshot(workflow: Workflow) -> dict[str, Any]:
         "wave": workflow.wave,
         "proposedData": workflow.proposed_data,
         "proposedFingerprint": workflow.proposed_fingerprint or None,
-        "claimedBy": str(workflow.claimed_by_id) if workflow.claimed_by_id else None,
+        "claimedBy": _id(workflow.claimed_by_id),
         "claimedAt": _time(workflow.claimed_at),
         "decision": str(workflow.decision) or None,
         "responseData": workflow.response_data,
         "responseFingerprint": workflow.response_fingerprint or None,
         "feedback": workflow.feedback,
         "respondedAt": _time(workflow.responded_at),
-        "respondedBy": str(workflow.responded_by_id) if workflow.responded_by_id else None,
+        "respondedBy": _id(workflow.responded_by_id),
         "respondedVia": str(workflow.responded_via) or None,
         "executionDueAt": _time(workflow.execution_due_at),
         "result": workflow.result,
         "error": workflow.error,
+        "compensates": _id(workflow.compensates_id),
+        "compensation": _id(workflow.compensation_id),
     }
+
+
+# What events of older releases do not tell, and what was so then.
+UNTOLD = {"askedRound": 1, "compensates": None, "compensation": None}
+
+
+def whole(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored snapshot with what its release did not know yet."""
+    return {**UNTOLD, **stored}
+
+
+def _id(row_id: UUID | None) -> str | None:
+    return str(row_id) if row_id else None
 
 
 def _time(moment: dt.datetime | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Thin tasks: execute one, sweep deadlines, due executions and lapsed leases."""
+"""Thin tasks: execute one; sweep deadlines, due executions, lapsed leases, and statistics."""
 
 import datetime as dt
 from uuid import UUID
@@ -8,8 +8,9 @@ from django.conf import settings
 
 from hitl.lib.db import database_now
 from hitl.lib.sweeps import each
-from workflows import cases, executions, pace, selectors, services
+from workflows import cases, deadlines, executions, pace, selectors
 from workflows.models import IdempotencyKey, Status
+from workflows.statistics import sweeping
 
 BATCH = 500
 
@@ -23,7 +24,7 @@ def execute_workflow(workflow_id: str) -> None:
 @shared_task
 def sweep_timeouts() -> None:
     """Let every passed deadline take effect."""
-    each(selectors.timeouts_due(database_now(), limit=BATCH), services.time_out)
+    deadlines.sweep()
 
 
 @shared_task
@@ -49,3 +50,9 @@ def sweep_idempotency_keys() -> None:
     IdempotencyKey.objects.filter(created_at__lt=horizon).exclude(
         workflow__status=Status.PENDING
     ).delete()
+
+
+@shared_task
+def sweep_statistics() -> None:
+    """Count the days that have changed."""
+    sweeping.sweep()

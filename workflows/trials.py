@@ -142,8 +142,8 @@ def _newest(team: Team, last: int, action_type: str = "", named: str = "") -> li
 
 
 def _acts(workflows: Sequence[Workflow]) -> dict[UUID, tuple[list[Decision], list[Act]]]:
-    """The answers of the newest round of each request and what was taken back, in their order."""
-    rounds = {workflow.pk: workflow.round for workflow in workflows}
+    """The answers of the newest asking of each request and what was taken back, in their order."""
+    rounds = {workflow.pk: workflow.asked_round for workflow in workflows}
     decisions = Decision.objects.filter(workflow__in=rounds, user__isnull=False)
     withdrawn = Withdrawal.objects.filter(workflow__in=rounds).select_related("decision")
     found: dict[UUID, list[Decision]] = defaultdict(list)

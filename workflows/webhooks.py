@@ -5,7 +5,9 @@ else is slow: the decision is one short transaction, every call to a provider ha
 """
 
 import logging
+import math
 
+from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -14,14 +16,14 @@ from django.views.decorators.http import require_http_methods
 from deliveries import services as deliveries
 from deliveries.channels import CHANNELS
 from deliveries.channels.base import Answer, Channel, Forged, Reply, Report
-from hitl.lib import limits
+from hitl.lib import limits, peers
 from workflows import aside, inbound, mail_replies, repeats
 from workflows.inbound import Outcome
 
 logger = logging.getLogger(__name__)
 
+UNAUTHENTICATED, UNAVAILABLE = 401, 503
 # Below the three seconds in which Slack wants its answer, with room for the rest of the work.
-UNAVAILABLE = 503
 LOCK_WAIT, STATEMENT_WAIT = "1500ms", "1800ms"
 FORGERIES_A_MINUTE = 20  # of one channel that are logged
 
@@ -43,7 +45,17 @@ def receive(request: HttpRequest, channel_name: str) -> HttpResponse:
     response = HttpResponse(answer.body, content_type=answer.content_type, status=answer.status)
     if answer.status == UNAVAILABLE:
         response["Retry-After"] = "5"
-    return response
+    return _too_many(request) or response if answer.status == UNAUTHENTICATED else response
+
+
+def _too_many(request: HttpRequest) -> HttpResponse | None:
+    """Count one forged post; the refusal of an address that has sent too many."""
+    wait = limits.hold_off("misses", peers.network(request), settings.RATE_LIMIT_MISSES)
+    if not wait:
+        return None
+    text = "Too many posts without a valid signature came from this address."
+    headers = {"Retry-After": str(math.ceil(wait))}
+    return HttpResponse(text, "text/plain", status=429, headers=headers)
 
 
 def respond(channel: Channel, request: HttpRequest) -> Answer:
@@ -52,7 +64,7 @@ def respond(channel: Channel, request: HttpRequest) -> Answer:
         channel.verify(request)
     except Forged:
         _note_forgery(channel)
-        return Answer("The signature is missing or wrong.", status=401)
+        return Answer("The signature is missing or wrong.", status=UNAUTHENTICATED)
     try:
         problem = _act(channel, request)
     except OperationalError:

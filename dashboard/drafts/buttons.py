@@ -1,10 +1,14 @@
 """What the buttons of a form do to its draft: parts come, go and change places."""
 
+from typing import TypeVar
+
 from dashboard.drafts.nodes import Node
 from dashboard.drafts.people import Block, Need, Place
 from dashboard.drafts.policy import PolicyDraft, Reminder, Stage, Step
 from dashboard.drafts.posts import MAX_PARTS
 from dashboard.drafts.rules import RuleDraft, RulesDraft
+
+NodeT = TypeVar("NodeT", bound=Node)
 
 
 def press(draft: PolicyDraft | RulesDraft, button: str) -> bool:
@@ -29,28 +33,30 @@ def press(draft: PolicyDraft | RulesDraft, button: str) -> bool:
 
 
 def _add(target: Node, what: str) -> Node | None:
-    made: Node
-    parts: list[Node]
+    """Put a new part at the end of one of the target's lists; where the cursor goes then."""
     match what, target:
         case "stage", PolicyDraft(stages=stages):
-            made, parts = Stage(), stages  # type: ignore[assignment]
+            return _append(stages, Stage())
         case "rule", RulesDraft(rules=rules):
-            made, parts = RuleDraft(), rules  # type: ignore[assignment]
+            return _append(rules, RuleDraft())
         case "people", Need(blocks=blocks):
-            made, parts = Block(places=[Place()]), blocks  # type: ignore[assignment]
+            place = Place()
+            return place.who if _append(blocks, Block(places=[place])) else None
         case "or", Block(places=places):
-            made, parts = Place(), places  # type: ignore[assignment]
+            return _append(places, Place())
         case "reminder", Stage(reminders=reminders):
-            made, parts = Reminder(), reminders  # type: ignore[assignment]
+            return _append(reminders, Reminder())
         case "step", Stage(steps=steps):
-            made, parts = Step(), steps  # type: ignore[assignment]
-        case _:
-            return None
+            return _append(steps, Step())
+    return None
+
+
+def _append(parts: list[NodeT], made: NodeT) -> NodeT | None:
+    """What was made, or None where there is no room for it."""
     if len(parts) >= MAX_PARTS:
         return None
     parts.append(made)
-    # The cursor goes to the first field of what was made.
-    return made.places[0].who if isinstance(made, Block) else made
+    return made
 
 
 def _remove(draft: Node, prefix: str) -> None:

@@ -18,6 +18,9 @@ from events.webhooks import sending
 logger = logging.getLogger(__name__)
 
 Drain = Callable[[UUID], object]
+# So many threads keep their connection to the database while a receiver makes up its mind; beyond
+# that, opening one anew twice a message costs less than what idle ones take from everybody else.
+KEEPING = 8
 
 
 class Lanes:
@@ -29,6 +32,11 @@ class Lanes:
         self._lock = threading.Lock()
         self._running: Counter[UUID] = Counter()
         self._asked: set[UUID] = set()
+
+    @property
+    def busy(self) -> int:
+        """How many threads are at work."""
+        return self._running.total()
 
     def open(self, endpoint_id: UUID) -> bool:
         """Send what waits for the endpoint; returns at once.
@@ -72,7 +80,12 @@ class Lanes:
 
 
 def _drain(endpoint_id: UUID) -> None:
-    sending.drain(endpoint_id, release=connections.close_all)
+    sending.drain(endpoint_id, release=_release)
+
+
+def _release() -> None:
+    if LANES.busy > KEEPING:
+        connections.close_all()
 
 
 LANES = Lanes(_drain)

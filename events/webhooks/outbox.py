@@ -1,7 +1,7 @@
 """Writes messages: one for each endpoint that wants an event, in the transaction of the event."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -16,21 +16,32 @@ if TYPE_CHECKING:
     from events.models import Event
 
 
-def enqueue(event: "Event") -> None:
-    """Write the event's messages. One query for the endpoints; nobody waits for a receiver."""
+def enqueue(events: Sequence["Event"]) -> None:
+    """Write the messages of events. One query for the endpoints; nobody waits for a receiver."""
     require_transaction()
-    wanting = [each for each in of_team(event.team_id) if filters.matches(each.events, event.type)]
-    if not wanting:
-        return
-    WebhookMessage.objects.bulk_create(build(event, wanting, now=event.timestamp))
-    for endpoint in wanting:
-        wake(endpoint.pk)
+    endpoints = list(of_teams({event.team_id for event in events}))
+    messages: list[WebhookMessage] = []
+    woken: dict[UUID, None] = {}
+    for event in events if endpoints else ():
+        wanting = [each for each in endpoints if _wants(each, event)]
+        messages += build(event, wanting, now=event.timestamp) if wanting else []
+        woken |= dict.fromkeys(each.pk for each in wanting)
+    if messages:
+        WebhookMessage.objects.bulk_create(messages)
+    for endpoint_id in woken:
+        wake(endpoint_id)
 
 
-def of_team(team_id: UUID) -> QuerySet[WebhookEndpoint]:
-    """The endpoints that are on and hear this team: its own, and the environment's."""
+def _wants(endpoint: WebhookEndpoint, event: "Event") -> bool:
+    return endpoint.team_id in (None, event.team_id) and filters.matches(
+        endpoint.events, event.type
+    )
+
+
+def of_teams(team_ids: Collection[UUID]) -> QuerySet[WebhookEndpoint]:
+    """The endpoints that are on and hear these teams: their own, and the environment's."""
     return (
-        WebhookEndpoint.objects.filter(Q(team_id=team_id) | Q(team=None), is_active=True)
+        WebhookEndpoint.objects.filter(Q(team_id__in=team_ids) | Q(team=None), is_active=True)
         .only("events", "body_format", "team_id")
         .order_by()
     )

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from events.restores import gate
 from events.webhooks import environment, payload, schedule
 from events.webhooks.models import ERROR_LIMIT, WebhookAttempt, WebhookEndpoint, WebhookMessage
 from events.webhooks.wakeups import ring
@@ -124,13 +125,14 @@ def _has_killed(message: WebhookMessage) -> bool:
 
 
 def due(now: dt.datetime) -> QuerySet[WebhookMessage]:
-    """Messages to be sent now, whatever their endpoints."""
+    """Messages to be sent now, whatever their endpoints; none that a restore holds back."""
     stale = now - dt.timedelta(seconds=settings.WEBHOOK_CLAIM_SECONDS)
-    return WebhookMessage.objects.filter(
+    rows = WebhookMessage.objects.filter(
         Q(claimed_at__isnull=True) | Q(claimed_at__lt=stale),
         status=PENDING,
         next_attempt_at__lte=now,
     )
+    return gate.unheld(rows, "event__workflow_id")
 
 
 def _locked(endpoint_id: UUID) -> WebhookEndpoint | None:

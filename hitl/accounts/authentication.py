@@ -10,6 +10,9 @@ from uuid import UUID
 
 import jwt
 from django.conf import settings
+from django.contrib import auth
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework import authentication, exceptions
 from rest_framework.request import Request
@@ -29,24 +32,25 @@ class Credential:
     """How the caller proved who it is; becomes `request.auth`."""
 
     kind: str  # api_key, jwt or session
-    id: str
+    id: str  # the key's row, a JWT's subject, the session's key
     scopes: tuple[str, ...] = ()
+    expires_at: int | None = None  # a JWT's; seconds since 1970
+
+
+Known = tuple[Agent | User, Credential]
 
 
 class ApiKeyAuthentication(authentication.BaseAuthentication):
     """`Authorization: Bearer hitl_agt_…` or `X-API-Key: hitl_agt_…`."""
 
-    def authenticate(self, request: Request) -> tuple[Agent, Credential] | None:
+    def authenticate(self, request: Request) -> Known | None:
         header, token = request.headers.get("X-Api-Key"), bearer(request)
         if header is not None and token:
             raise exceptions.AuthenticationFailed("Send one credential: a header, not both.")
         secret = token if header is None else header
         if header is None and not secret.startswith(keys.PREFIX):
             return None
-        key = find_key(secret)
-        if key is None:
-            raise exceptions.AuthenticationFailed("This API key is unknown, expired or revoked.")
-        return key.agent, Credential("api_key", str(key.pk), tuple(key.scopes))
+        return by_key(secret)
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
@@ -59,16 +63,16 @@ class JwtAuthentication(authentication.BaseAuthentication):
     own, so one that comes by cookie must pass the CSRF check as a session must.
     """
 
-    def authenticate(self, request: Request) -> tuple[Agent | User, Credential] | None:
+    def authenticate(self, request: Request) -> Known | None:
         token, from_cookie = bearer(request), False
         if not token:
             token, from_cookie = request.COOKIES.get(COOKIE, ""), True
         if not token:
             return None
-        principal, subject = find_principal(token)
+        known = by_token(token)
         if from_cookie:
             SessionAuthentication().enforce_csrf(request)
-        return principal, Credential("jwt", subject, SCOPES)
+        return known
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
@@ -79,7 +83,36 @@ class SessionAuthentication(authentication.SessionAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         found = super().authenticate(request)
-        return (found[0], Credential("session", "")) if found else None
+        if not found:
+            return None
+        return found[0], Credential("session", request.session.session_key or "")
+
+
+def by_secret(secret: str) -> Known:
+    """Who calls with a key or a JWT, told apart by their form. Raises AuthenticationFailed."""
+    return by_key(secret) if secret.startswith(keys.PREFIX) else by_token(secret)
+
+
+def by_key(secret: str) -> Known:
+    """Who calls with this API key. Raises AuthenticationFailed."""
+    key = find_key(secret)
+    if key is None:
+        raise exceptions.AuthenticationFailed("This API key is unknown, expired or revoked.")
+    return key.agent, Credential("api_key", str(key.pk), tuple(key.scopes))
+
+
+def by_token(token: str) -> Known:
+    """Who calls with this JWT. Raises AuthenticationFailed."""
+    principal, subject, expires_at = _principal(token)
+    return principal, Credential("jwt", subject, SCOPES, expires_at)
+
+
+def by_session(session_key: str) -> Known | None:
+    """Who is logged in with this session, while it lasts."""
+    request = HttpRequest()
+    request.session = SessionStore(session_key)
+    user = auth.get_user(request)
+    return (user, Credential("session", session_key)) if isinstance(user, User) else None
 
 
 def bearer(request: Request) -> str:
@@ -108,7 +141,11 @@ def find_key(secret: str) -> ApiKey | None:
 
 def find_principal(token: str) -> tuple[Agent | User, str]:
     """The agent or person a JWT names. Raises AuthenticationFailed for anything doubtful."""
-    kind, principal_id = _subject(token)
+    return _principal(token)[:2]
+
+
+def _principal(token: str) -> tuple[Agent | User, str, int]:
+    kind, principal_id, expires_at = _claims(token)
     principal: Agent | User | None = None
     if kind == "agent":
         agents = Agent.objects.select_related("team")
@@ -117,11 +154,11 @@ def find_principal(token: str) -> tuple[Agent | User, str]:
         principal = User.objects.filter(pk=principal_id, is_active=True).first()
     if principal is None:
         raise exceptions.AuthenticationFailed("This token names nobody who may call.")
-    return principal, f"{kind}:{principal_id}"
+    return principal, f"{kind}:{principal_id}", expires_at
 
 
-def _subject(token: str) -> tuple[str, UUID]:
-    """Kind and id from a token whose signature and times hold."""
+def _claims(token: str) -> tuple[str, UUID, int]:
+    """Kind, id and end of validity from a token whose signature and times hold."""
     try:
         claims = jwt.decode(
             token,
@@ -131,7 +168,7 @@ def _subject(token: str) -> tuple[str, UUID]:
             leeway=CLOCK_SKEW_SECONDS,
         )
         kind, _, raw_id = str(claims["sub"]).partition(":")
-        return kind, UUID(raw_id)
+        return kind, UUID(raw_id), int(claims["exp"])
     # A hostile header nests its JSON until the parser gives up; a hostile number overflows.
     except (jwt.InvalidTokenError, ValueError, RecursionError, OverflowError):
         raise exceptions.AuthenticationFailed("This token is invalid or has expired.") from None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from hitl.accounts.models import Absence, ContactPoint, Membership, Role, Team, User
@@ -60,6 +60,13 @@ def stood_in_for(user_id: UUID) -> list[UUID]:
         wanted = {user for user, delegate in pairs if delegate in wanted} - {user_id, *found}
         found += sorted(wanted)
     return found
+
+
+def is_delegate() -> Exists:
+    """Of memberships, whether somebody who is away now has named the person."""
+    now = timezone.now()
+    current = Absence.objects.filter(Q(end=None) | Q(end__gt=now), start__lte=now)
+    return Exists(current.filter(delegate=OuterRef("user")))
 
 
 def by_address(email: str) -> User | None:

@@ -27,7 +27,7 @@ class TooManyTries(HitlError):
     title = "Too many attempts"
 
     def __init__(self, wait: dt.timedelta) -> None:
-        self.wait = max(int(wait.total_seconds()), 1)
+        self.wait = self.retry_after = max(int(wait.total_seconds()), 1)
         super().__init__(f"Too many attempts. Try again in {_words(self.wait)}.")
 
 

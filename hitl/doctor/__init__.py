@@ -1,6 +1,6 @@
 """Looks at a whole installation and says what is wrong, why that matters and what to do."""
 
-from hitl.doctor import channels, obligations, server, store, webhooks
+from hitl.doctor import channels, obligations, proof, server, store, webhooks
 from hitl.doctor.findings import FAIL, OFF, OK, WARN, Finding
 
 
@@ -11,7 +11,7 @@ def examine() -> list[Finding]:
         migrations = store.migrations()
         found += [*migrations, *store.clock()]
         if all(each.level == OK for each in migrations):
-            found += [*obligations.look(), *webhooks.look()]
+            found += [*obligations.look(), *webhooks.look(), *proof.look()]
     return [*found, *channels.look()]
 
 

@@ -1,66 +1,45 @@
-"""What should have happened by now: every obligation is a row with a due time."""
+"""What should have happened by now and has not, and what was given up."""
 
 import datetime as dt
-from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, Min
 
 from deliveries.models import Delivery
-from events.webhooks import sending as webhooks
+from events.models import Restore
+from events.restores import gate
 from hitl.doctor.findings import FAIL, OK, WARN, Finding
 from hitl.lib.db import database_now
-from workflows.models import ExecutionAttempt, Status, Workflow
+from hitl.operate.obligations import KINDS, PATIENCE, Kind
+from workflows import reconcile
 
 TOPIC = "obligations"
-PATIENCE = dt.timedelta(seconds=60)
 RECENT = dt.timedelta(hours=24)
 
 
 def look() -> list[Finding]:
     """Whatever is overdue, and the messages that were given up lately."""
     now = database_now()
-    found = [
-        _late(now, rows, due, what)
-        for rows, due, what in (
-            (_to_send(now), "next_retry_at", "Messages that wait to be sent"),
-            (Delivery.objects.all(), "update_due_at", "Sent messages to tell the outcome"),
-            (_open(), "expires_at", "Requests past their deadline"),
-            (Workflow.objects.all(), "execution_due_at", "Approved actions that have not begun"),
-            (_to_post(now), "next_attempt_at", "Webhooks that wait to be sent"),
-            (_running(), "lease_until", "Attempts that fell silent"),
-        )
-    ]
-    late = [each for each in found if each]
+    restore = gate.current()
+    if restore is not None:
+        return [_held(restore), *_given_up(now)]
+    late = [each for each in (_late(now, kind) for kind in KINDS) if each]
     return [*(late or [Finding(TOPIC, OK, "Nothing is overdue.")]), *_given_up(now)]
 
 
-def _to_send(now: dt.datetime) -> QuerySet[Any]:
-    stale = now - dt.timedelta(seconds=settings.DELIVERY_CLAIM_SECONDS)
-    waiting = Delivery.objects.filter(status=Delivery.Status.PENDING)
-    return waiting.filter(Q(claimed_at=None) | Q(claimed_at__lt=stale))
+def _held(restore: Restore) -> Finding:
+    """What is overdue waits for people then, and not for a worker."""
+    count = reconcile.waiting(restore).count()
+    says = f"A restored backup is being worked off; {count} requests wait to be confirmed."
+    why = f"Nothing is sent or carried out meanwhile. {restore.why}"
+    return Finding(TOPIC, WARN, says, why, "See manage.py reconcile --list and docs/backup.md.")
 
 
-def _to_post(now: dt.datetime) -> QuerySet[Any]:
-    """Those of endpoints that are on and not left alone: the others wait on purpose."""
-    may = Q(endpoint__rests_until=None) | Q(endpoint__rests_until__lt=now - PATIENCE)
-    return webhooks.due(now).filter(may, endpoint__is_active=True)
-
-
-def _open() -> QuerySet[Any]:
-    return Workflow.objects.filter(status=Status.PENDING, held_at=None)
-
-
-def _running() -> QuerySet[Any]:
-    return ExecutionAttempt.objects.filter(status=ExecutionAttempt.Status.OPEN)
-
-
-def _late(now: dt.datetime, rows: QuerySet[Any], due: str, what: str) -> Finding | None:
-    overdue = rows.order_by().filter(**{f"{due}__lte": now - PATIENCE})
-    told = overdue.aggregate(count=Count("pk"), oldest=Min(due))
+def _late(now: dt.datetime, kind: Kind) -> Finding | None:
+    told = kind.overdue(now - PATIENCE, now).aggregate(count=Count("pk"), oldest=Min(kind.due))
     if not told["count"]:
         return None
-    says = f"{what}: {told['count']}, the oldest due for {_words(now - told['oldest'])}."
+    says = f"{kind.says}: {told['count']}, the oldest due for {_words(now - told['oldest'])}."
     why = "Nobody comes to do it: worker or beat do not run, or cannot keep up."
     if settings.EMBEDDED:
         return Finding(TOPIC, FAIL, says, why, "Start manage.py up, and look at its log.")

@@ -107,11 +107,17 @@ def _redis(topic: str, says: str, why: str) -> Finding:
 
 
 def _workers() -> list[Finding]:
-    answers = current_app.control.inspect(timeout=WORKER_SECONDS).ping() or {}
-    if answers:
-        count = len(answers)
-        return [Finding(WORKERS, OK, f"{count} worker{'s' if count > 1 else ''} answered.")]
-    return [Finding(WORKERS, FAIL, "No worker answered.", STANDS, "Start manage.py worker.")]
+    answers = current_app.control.inspect(timeout=WORKER_SECONDS).active_queues() or {}
+    if not answers:
+        return [Finding(WORKERS, FAIL, "No worker answered.", STANDS, "Start manage.py worker.")]
+    count = len(answers)
+    found = [Finding(WORKERS, OK, f"{count} worker{'s' if count > 1 else ''} answered.")]
+    taken = {queue["name"] for queues in answers.values() for queue in queues}
+    if left := [name for name in settings.QUEUES if name not in taken]:
+        says = f"No worker that answered takes {', '.join(left)}."
+        remedy = f"Start manage.py worker --queues {','.join(left)}."
+        found.append(Finding(WORKERS, FAIL, says, STANDS, remedy))
+    return found
 
 
 def clock() -> list[Finding]:

@@ -5,9 +5,15 @@ Invariant: for everything `strict_json` accepts, `dumps(loads(dumps(x))) == dump
 
 import hashlib
 import json
-from typing import Any
+import re
+from typing import Any, NoReturn
 
 import rfc8785
+
+# Integers that every reader of JSON agrees on end here (RFC 8785, section 3.2.2.3).
+_TOO_LARGE = 2**53
+# From here on, the order by code points is not that by UTF-16 units; and half a pair is no text.
+_ORDERED_OTHERWISE = re.compile("[\ud800-\U0010ffff]")
 
 
 def dumps(value: Any) -> bytes:
@@ -15,7 +21,37 @@ def dumps(value: Any) -> bytes:
 
     Raises ValueError for what has none; `strict_json.check` says beforehand what and where.
     """
-    return rfc8785.dumps(value)
+    return _plain(value) or rfc8785.dumps(value)
+
+
+def _plain(value: Any) -> bytes | None:
+    """The same at a quarter of the cost, for values whose canonical form `json` writes as well.
+
+    Those without fractions, without rare characters, and that read back as what they were: which
+    a name that is no text, or a large number, does not.
+    """
+    try:
+        text = _WRITER.encode(value)
+        if not text.isascii() and _ORDERED_OTHERWISE.search(text):
+            return None
+        return text.encode() if _READER.decode(text) == value else None
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _integer(text: str) -> int:
+    number = int(text)
+    return number if -_TOO_LARGE < number < _TOO_LARGE else _refuse(text)
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+_WRITER = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")
+)
+_READER = json.JSONDecoder(parse_float=_refuse, parse_int=_integer, parse_constant=_refuse)
 
 
 def loads(text: str | bytes) -> Any:

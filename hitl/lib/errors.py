@@ -22,6 +22,7 @@ class HitlError(Exception):
     code = "error"
     status = 400
     title = "The request failed"
+    retry_after: float | None = None  # seconds after which it may go better, where we know
 
     def __init__(self, detail: str = "", errors: Sequence[FieldError] = ()) -> None:
         self.detail = detail or self.title

@@ -1,5 +1,6 @@
 """Abstract base models and the field that stores JSON as canonical text."""
 
+import datetime as dt
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,12 @@ else:
 def uuid7() -> uuid.UUID:
     """A time-ordered UUID (RFC 9562, version 7): new rows land at the end of every index."""
     return uuid_utils.compat.uuid7()
+
+
+def uuid7_floor(moment: dt.datetime) -> uuid.UUID:
+    """Smaller than every id made from that millisecond on: finds recent rows by their key alone."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62)
 
 
 class CanonicalJSONField(_TextField):

@@ -14,6 +14,7 @@ from django.conf import settings
 
 from hitl.lib.errors import HitlError
 
+MARK = "sealed:"
 # Binds the derived keys to this use: SECRET_KEY signs sessions as well.
 _PURPOSE = b"hitl.lib.sealing 1"
 
@@ -55,6 +56,16 @@ def is_current(sealed: str) -> bool:
     except InvalidToken:
         return False
     return True
+
+
+def keep(text: str) -> str:
+    """A secret as it is kept among values that are none: sealed, and marked as that."""
+    return text if not text or text.startswith(MARK) else MARK + seal(text)
+
+
+def reveal(kept: str) -> str:
+    """What was kept; what was never sealed comes as it is. Raises Unreadable."""
+    return unseal(kept.removeprefix(MARK)) if kept.startswith(MARK) else kept
 
 
 def _keys() -> tuple[str, ...]:

@@ -46,6 +46,23 @@ def go_history(visit: Opener, server: Server, **options: Any) -> Page:
     return visit("/history/", **options)
 
 
+def go_insights(visit: Opener, server: Server, **options: Any) -> Page:
+    """Numbers are counted twice a minute: the first time, somebody has to wait for them."""
+    server.ask("Counted", actionType="demo.counted")
+    page = visit("/insights/", **options)
+    for _ in range(60):
+        if page.locator(".plot").count():
+            break
+        page.wait_for_timeout(1000)
+        page.reload()
+    page.get_by_text("The numbers, day by day").click()
+    return page
+
+
+def go_no_insights(visit: Opener, server: Server, **options: Any) -> Page:
+    return visit("/insights/?type=nothing.like.this", **options)
+
+
 def go_request(visit: Opener, server: Server, **options: Any) -> Page:
     return visit(server.path(server.ask("One request", reason="Because.\n" * 40)), **options)
 
@@ -160,9 +177,10 @@ def go_help(visit: Opener, server: Server, **options: Any) -> Page:
 
 Go = Callable[..., Page]
 PAGES: list[Go] = [
-    go_login, go_failed_login, go_inbox, go_nothing, go_history, go_request, go_tree, go_viewer,
-    go_edit, go_wrong_edit, go_confirm, go_approved, go_failed, go_event, go_password, go_reach,
-    go_away, go_hours, go_batch, go_folds, go_nowhere, go_menu, go_help,
+    go_login, go_failed_login, go_inbox, go_nothing, go_history, go_insights, go_no_insights,
+    go_request, go_tree, go_viewer, go_edit, go_wrong_edit, go_confirm, go_approved, go_failed,
+    go_event, go_password, go_reach, go_away, go_hours, go_batch, go_folds, go_nowhere, go_menu,
+    go_help,
 ]  # fmt: skip
 names = [go.__name__.removeprefix("go_") for go in PAGES]
 

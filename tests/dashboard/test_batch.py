@@ -43,7 +43,7 @@ def test_approving_what_was_shown(agent: Agent, approver: User) -> None:
     other = make_workflow(agent)
     client = logged_in(approver)
     page = review(client, *rows)
-    assert items(page) == [f"{row.pk}.0.{row.fingerprint}" for row in rows]
+    assert items(page) == [f"{row.pk}.1-0.{row.fingerprint}" for row in rows]
     response = send(client, items(page))
     assert "3 recorded" in text(response)
     assert [status(row) for row in rows] == [Status.APPROVED] * 3
@@ -93,7 +93,7 @@ def test_one_type_at_a_time(agent: Agent, approver: User) -> None:
     page = review(client, refund, mail)
     assert "One action type at a time" in page
     assert items(page) == []
-    assert items(review(client, mail)) == [f"{mail.pk}.0.{mail.fingerprint}"]
+    assert items(review(client, mail)) == [f"{mail.pk}.1-0.{mail.fingerprint}"]
     values = [f"{row.pk}.0.{row.fingerprint}" for row in (refund, mail)]
     response = send(client, values)
     assert response.status_code == 400

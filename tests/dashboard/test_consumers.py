@@ -11,13 +11,15 @@ from django.conf import settings as project
 from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 
-from dashboard import consumers, viewers
+from dashboard import consumers
 from events import live
 from events.hub import get_hub
 from hitl.accounts.models import Agent, Membership, Role, Team, User
 from hitl.accounts.services import add_member
 from hitl.asgi import application
 from tests.workflows.factories import make_workflow
+from workflows.api import listening
+from workflows.api.listening import get_room
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +29,7 @@ ORIGIN = b"http://testserver"
 @pytest.fixture(autouse=True)
 async def _no_leftover_hub() -> AsyncIterator[None]:
     yield
-    assert not consumers._open, "a seat was not given back"
+    assert not get_room()._open, "a seat was not given back"
     await get_hub().close()
 
 
@@ -86,7 +88,7 @@ async def test_a_real_request_is_announced(approver: User, agent: Agent) -> None
     hint = await browser.receive_json_from()
     assert hint["workflow_id"] == str(workflow.pk)
     assert set(hint) <= {
-        "type", "workflow_id", "team_id", "event_id", "event_type", "seq", "status"
+        "type", "workflow_id", "team_id", "event_id", "xid", "event_type", "seq", "status"
     }  # fmt: skip
     await browser.disconnect()
 
@@ -135,7 +137,7 @@ async def test_other_sites_cannot_open_the_socket(approver: User, origin: bytes 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check every tenth of a second who still may listen."""
-    monkeypatch.setattr(consumers, "RECHECK_SECONDS", 0.1)
+    monkeypatch.setattr(listening, "CHECK_SECONDS", 0.1)
 
 
 async def test_logging_out_closes_the_socket(impatient: None, approver: User) -> None:
@@ -193,7 +195,7 @@ async def test_who_stays_keeps_listening(impatient: None, approver: User, team: 
 async def test_a_person_has_a_limited_number_of_sockets(
     approver: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "SOCKETS_PER_USER", 2)
+    monkeypatch.setattr(listening, "OPEN_PER_PERSON", 2)
     first, second = await opened(approver), await opened(approver)
     third = socket(await session_of(approver))
     assert (await third.connect())[0]
@@ -230,11 +232,7 @@ async def test_sockets_share_one_subscription(approver: User, colleague: User, t
         await browser.disconnect()
 
 
-def test_a_viewer_is_found_by_session_only(approver: User, team: Team) -> None:
-    client = Client()
-    client.force_login(approver)
-    key = client.cookies[project.SESSION_COOKIE_NAME].value
-    viewer = viewers.find(key)
-    assert viewer == viewers.Viewer(approver.pk, frozenset({team.pk}))
-    assert viewers.find(None) is None
-    assert viewers.find("made up") is None
+async def test_a_server_that_stops_asks_to_come_back(approver: User) -> None:
+    browser = await opened(approver)
+    get_room().close()
+    assert await closed_with(browser) == consumers.RESTART

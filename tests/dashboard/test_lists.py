@@ -4,7 +4,10 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.http import QueryDict
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dashboard import selectors
@@ -13,7 +16,10 @@ from hitl.accounts.models import Agent, Role, Team, User
 from hitl.accounts.services import add_member
 from tests.accounts.factories import AgentFactory
 from tests.dashboard.browser import logged_in, text
+from tests.dashboard.screens import words
 from tests.workflows.factories import ActionTypeFactory, decide, make_overdue, make_workflow
+from tests.workflows.test_ruling import rules, small
+from workflows import services
 from workflows.models import Workflow
 
 pytestmark = pytest.mark.django_db
@@ -146,6 +152,87 @@ def test_the_history_is_found_by(
     assert bool(rows) is found
 
 
+def test_the_history_is_found_by_who_decided(
+    approver: User, colleague: User, agent: Agent, team: Team
+) -> None:
+    rules(team, small(count=1))
+    make_workflow(agent, name="rule's")
+    decide(make_workflow(agent, name="Ann's"), approver)
+    decide(make_workflow(agent, name="Carl's"), colleague, "rejected", comment="no")
+    ActionTypeFactory(
+        team=team, name="quiet", risk="low", allow_timeout_approval=True, timeout_action="approve"
+    )
+    services.time_out(make_overdue(agent, name="nobody's", action_type="quiet").pk)
+    services.time_out(make_overdue(agent, name="late").pk)
+    make_workflow(agent, name="open")
+
+    def found(by: str) -> list[str]:
+        filters = HistoryFilters.read(QueryDict(f"by={by}"))
+        rows = selectors.history(selectors.circle(approver), filters).rows
+        return [row.name for row in rows]
+
+    assert found("me") == ["Ann's"]
+    assert found(str(colleague.pk)) == ["Carl's"]
+    assert found("rule") == ["rule's"]
+    assert found("silence") == ["nobody's"]
+    assert len(found("")) == len(found("nonsense")) == 6
+
+
+def test_the_history_says_who_or_what_decided(approver: User, agent: Agent, team: Team) -> None:
+    rules(team, small(count=1))
+    make_workflow(agent)
+    decide(make_workflow(agent), approver)
+    page = words(text(logged_in(approver).get("/history/")))
+    assert "Approved by a rule" in page
+    assert "Approved by Ann Approver" in page
+    assert "silence" not in page.replace("By silence", "")
+
+
+def test_the_history_offers_the_people_of_my_teams(
+    approver: User, colleague: User, agent: Agent, stranger: User
+) -> None:
+    decide(make_workflow(agent), colleague)
+    page = text(logged_in(approver).get("/history/?by=me"))
+    assert '<option value="me" selected>Decided by me</option>' in page
+    assert "Carl Colleague" in page
+    assert "Sue Stranger" not in page
+
+
+def test_counts_of_no_team_are_nought(db: None) -> None:
+    lonely = selectors.circle(User.objects.create_user("lonely@example.com", "x"))
+    counted = selectors.counted(selectors.asking(lonely), selectors.waiting(lonely))
+    assert [count.total for count in counted] == [0, 0]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("", "workflow_newest"),
+        ("by=me", "workflow_decided_by"),
+        ("by=rule", "workflow_by_nobody"),
+        ("by=silence", "workflow_by_nobody"),
+    ],
+)
+def test_the_history_goes_by_an_index_in_its_order(
+    approver: User, agent: Agent, query: str, index: str
+) -> None:
+    """Nothing is sorted, so that a page costs a page."""
+    add_member(Team.objects.create(name="Far", slug="far"), approver, Role.VIEWER)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+        cursor.execute("SET LOCAL enable_bitmapscan = off")
+    with CaptureQueriesContext(connection) as captured:
+        selectors.history(selectors.circle(approver), HistoryFilters.read(QueryDict(query)))
+    listed = next(one["sql"] for one in captured if '"workflows_workflow"."name"' in one["sql"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {listed}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert index in plan, plan
+    assert "Sort" not in plan, plan
+
+
 def test_counts_stop_counting(
     approver: User, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,8 +257,9 @@ def test_the_inbox_takes_few_queries(
     for number in range(20):
         make_workflow(agent, name=f"n{number}", approvers=[approver.email, colleague.email])
     client = logged_in(approver)
-    with django_assert_max_num_queries(14):
-        client.get("/")
+    with django_assert_max_num_queries(9):
+        page = text(client.get("/"))
+    assert page.count("you and Carl Colleague") == 20
 
 
 def test_the_tab_says_how_many_wait(approver: User, agent: Agent) -> None:

@@ -21,7 +21,7 @@ from tests.workflows.factories import (
 )
 from tests.workflows.policy_samples import stage
 from tests.workflows.test_deciding import adopt
-from workflows import executions, services
+from workflows import executions, receipts, services
 from workflows.models import Decision, ExecutionAttempt, Status, Workflow
 
 pytestmark = pytest.mark.django_db
@@ -457,3 +457,17 @@ def test_edit_of_somebody_before_is_shown_as_old_and_new(
     assert "Carl Colleague has changed what was asked" in page
     assert '<del class="value">120</del>' in page
     assert '<ins class="value">99</ins>' in page
+
+
+def test_the_timeline_tells_who_was_given_a_receipt_and_who_used_it(
+    approver: User, agent: Agent
+) -> None:
+    workflow = make_workflow(agent)
+    decide(workflow, approver)
+    token = receipts.issue(workflow.pk, agent=agent, audience="billing.example.com").token
+    shown = receipts.Presented(token, audience="billing.example.com")
+    receipts.consume(shown, agent=agent, consumer="billing/7")
+    page = text(logged_in(approver).get(page_of(workflow)))
+    assert "refund-bot was given a receipt for billing.example.com" in page
+    assert page.index("refund-bot used the receipt") < page.index("billing/7")
+    assert token.rpartition(".")[2] not in page

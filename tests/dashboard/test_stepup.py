@@ -141,7 +141,7 @@ def test_unknown_accounts_are_treated_alike(db: None) -> None:
 
 
 def test_it_all_works_while_redis_is_down(with_app: User, clock: Any, settings: Any) -> None:
-    redis = "django.core.cache.backends.redis.RedisCache"
+    redis = "hitl.lib.caches.RedisCache"
     settings.CACHES = {"default": {"BACKEND": redis, "LOCATION": "redis://127.0.0.1:1/0"}}
     client, _ = log_in(with_app)
     assert "wrong" in text(client.post("/login/second-factor/", {"code": "000000"}))

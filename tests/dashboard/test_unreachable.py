@@ -18,7 +18,7 @@ from hitl.accounts.models import Agent, User
 from hitl.lib.errors import InvalidInput
 from tests.dashboard.browser import logged_in, page_of, text
 from tests.workflows.api.callers import WORKFLOWS, as_agent
-from tests.workflows.factories import decide, make_workflow
+from tests.workflows.factories import ask_again, decide, make_workflow
 from workflows.models import Workflow
 
 pytestmark = pytest.mark.django_db
@@ -150,8 +150,8 @@ def test_no_alarm_about_what_is_decided(agent: Agent, colleague: User) -> None:
     assert not Event.objects.filter(type="delivery.undeliverable").exists()
 
 
-def test_no_alarm_about_an_earlier_round(lost: Workflow, approver: User) -> None:
-    Workflow.objects.filter(pk=lost.pk).update(round=2)
+def test_no_alarm_about_an_earlier_round(lost: Workflow, approver: User, colleague: User) -> None:
+    ask_again(lost, colleague)
     assert ALARM not in text(logged_in(approver).get("/"))
 
 

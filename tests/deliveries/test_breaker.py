@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import time_machine
+from django.core.cache.backends.locmem import LocMemCache
 from pytest_django import Settings
 
 from deliveries import breaker, services
@@ -109,3 +110,22 @@ def test_a_name_that_is_not_found_is_a_passing_trouble(
     row.refresh_from_db()
     assert (row.status, row.attempts, row.claimed_at) == ("pending", 1, None)
     assert "cannot be reached" in row.last_error
+
+
+class DyingCache(LocMemCache):
+    """Redis is there before the message goes out, and gone afterwards."""
+
+    def delete(self, *_: object, **__: object) -> bool:
+        raise ConnectionError("gone")
+
+
+def test_what_went_out_is_noted_though_the_cache_dies(
+    agent: Agent, smtp: MailServer, settings: Settings
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": "tests.deliveries.test_breaker.DyingCache"}}
+    row = asked(agent, "email")[0]
+    with pytest.raises(ConnectionError):
+        services.send(row.pk)
+    row.refresh_from_db()
+    assert (row.status, row.claimed_at) == ("sent", None)
+    assert smtp.attempts == 1

@@ -10,6 +10,7 @@ from pytest_django import Settings
 from deliveries import checks
 from deliveries.channels import CHANNELS
 from deliveries.channels.base import Channel
+from hitl.lib import signing_keys
 from tests.embedded import clean_environment
 
 WHOLE = {
@@ -110,6 +111,7 @@ PRODUCTION = {
     "DATABASE_URL": "postgres://nobody@127.0.0.1:9/none", "REDIS_URL": "redis://127.0.0.1:9/0",
     "SECRET_KEY": "s" * 50, "JWT_SECRET": "j" * 50, "ALLOWED_HOSTS": "approvals.example.com",
     "PUBLIC_URL": "https://approvals.example.com", "EMAIL_URL": "smtp+tls://mail.example.com:587",
+    "SIGNING_KEYS": signing_keys.generate(),
 }  # fmt: skip
 
 
@@ -123,17 +125,31 @@ PRODUCTION = {
 def test_production_does_not_start_without_what_signs_the_answers(
     half: dict[str, str], missing: str
 ) -> None:
+    said = refused(half)
+    assert "deliveries.E001" in said
+    assert missing in said
+
+
+@pytest.mark.parametrize("keys", ["", "hitl_sk_", f"hitl_pk_{'s' * 42}A", "s" * 43])
+def test_production_does_not_start_without_a_signing_key(keys: str) -> None:
+    said = refused({"SIGNING_KEYS": keys, "DEBUG": "on"})
+    assert "workflows.E001" in said
+    assert "manage.py signing_key" in said
+    assert "s" * 20 not in said
+
+
+def refused(changes: dict[str, str]) -> str:
+    """What a server says that does not start."""
     done = subprocess.run(
         [sys.executable, "manage.py", "serve", "--port", "0"],
-        env=clean_environment() | PRODUCTION | half,
+        env=clean_environment() | PRODUCTION | changes,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    assert "deliveries.E001" in done.stderr
-    assert missing in done.stderr
+    return done.stderr
 
 
 # --- A mail provider ------------------------------------------------------------------------------

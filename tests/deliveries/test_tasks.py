@@ -34,6 +34,26 @@ def test_sweep_wakes_what_is_due_and_the_wake_up_does_not_pile_up(
     assert len(poked) == 1
 
 
+def test_for_many_messages_somebody_else_rings(
+    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    asked: list[Any] = []
+    rung: list[list[str]] = []
+    monkeypatch.setattr(tasks.ring_deliveries, "apply_async", lambda args, **_: asked.append(args))
+    monkeypatch.setattr(tasks.update_delivery, "apply_async", lambda args, **_: rung.append(args))
+    ids = [uuid4() for _ in range(wakeups.FEW + 1)]
+    with django_capture_on_commit_callbacks(execute=True):
+        wakeups.wake_all(wakeups.UPDATE, ids[1:])
+    assert (asked, rung) == ([], [[str(each)] for each in ids[1:]])
+
+    rung.clear()
+    with django_capture_on_commit_callbacks(execute=True):
+        wakeups.wake_all(wakeups.UPDATE, ids)
+    assert rung == []
+    tasks.ring_deliveries(*asked[0])
+    assert rung == [[str(each)] for each in ids]
+
+
 def test_sweep_passes_over_a_provider_that_is_left_alone(
     delivery: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ async def test_a_change_is_announced_with_ids_only(hub: Hub, agent: Agent) -> No
         "workflow_id": str(workflow.pk),
         "team_id": str(agent.team_id),
         "event_id": event.pk,
+        "xid": event.xid,
         "seq": 1,
         "status": "PENDING",
         "event_type": "workflow.created",

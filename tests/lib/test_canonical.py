@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
+from hypothesis import strategies as st
 
 from hitl.lib import canonical
 from tests.lib import strategies
@@ -22,6 +25,35 @@ def test_canonical_form_is_a_fixed_point(value: Any) -> None:
     once = canonical.dumps(value)
     assert canonical.dumps(canonical.loads(once)) == once
     assert canonical.loads(once) == value
+
+
+# Also what Python's own JSON would write in another way, or would accept in silence.
+odd = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**54), 2**54)
+    | st.floats()
+    | st.text()
+    | st.characters(min_codepoint=0xD700),
+    lambda inner: (
+        st.lists(inner)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text() | st.integers() | st.booleans() | st.none(), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(strategies.values | odd)
+def test_it_is_what_the_reference_writes_and_refuses(value: Any) -> None:
+    assert _written(canonical.dumps, value) == _written(rfc8785.dumps, value)
+
+
+def _written(dumps: Callable[[Any], bytes], value: Any) -> bytes | None:
+    try:
+        return dumps(value)
+    except ValueError:
+        return None
 
 
 @given(strategies.values)

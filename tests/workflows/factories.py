@@ -8,7 +8,7 @@ from factory.django import DjangoModelFactory
 
 from events.types import Source
 from hitl.accounts.models import Agent, User
-from workflows import executions, services
+from workflows import executions, rollback, services
 from workflows.inputs import NewWorkflow
 from workflows.models import ActionType, Verdict, Workflow
 
@@ -53,6 +53,15 @@ def decide(workflow: Workflow, user: User, verdict: str = "approved", **changes:
     """`user`'s answer on the dashboard, on the data as stored."""
     values: dict[str, Any] = {"fingerprint": workflow.fingerprint, "source": Source.DASHBOARD}
     return services.decide(workflow.pk, user=user, verdict=Verdict(verdict), **(values | changes))
+
+
+def ask_again(workflow: Workflow, user: User) -> Workflow:
+    """`user` rejects it and has it asked again: PENDING, in the next round."""
+    decide(workflow, user, "rejected", comment="Not like this.", round=workflow.round)
+    rolled = rollback.roll_back(
+        workflow.pk, user=user, to_seq=1, reason="It was right after all.", source=Source.DASHBOARD
+    )
+    return rolled.workflow
 
 
 def make_executing(agent: Agent, user: User, **changes: Any) -> Workflow:

@@ -12,7 +12,15 @@ from events.models import Event, EventStream
 from events.types import EventType, Source
 from hitl.accounts.models import Agent, Role, Team, User
 from hitl.accounts.services import add_member
-from tests.workflows.factories import ActionTypeFactory, decide, make_executing, make_workflow
+from hitl.lib import sealing
+from tests.accounts.factories import TeamFactory
+from tests.workflows.factories import (
+    ActionTypeFactory,
+    ask_again,
+    decide,
+    make_executing,
+    make_workflow,
+)
 from workflows import executions
 from workflows.models import (
     ActionType,
@@ -225,6 +233,59 @@ def test_outsiders_settle_nothing(outsider: Client, agent: Agent, colleague: Use
     assert Workflow.objects.get().status == Status.UNKNOWN
 
 
+# --- Rolling back ---------------------------------------------------------------------------------
+
+
+def _back(client: Client, workflow: Workflow, **changes: Any) -> Any:
+    form = {"to_seq": 1, "reason": "Look again", "round": 1} | changes
+    return client.post(_button(workflow, "roll_back"), form, follow=True)
+
+
+@pytest.fixture
+def rejected(agent: Agent, boss: User) -> Workflow:
+    workflow = make_workflow(agent)
+    decide(workflow, boss, "rejected", comment="no")
+    return workflow
+
+
+def test_rolling_back_says_what_it_does_and_asks_again(desk: Client, rejected: Workflow) -> None:
+    seq = Event.objects.filter(workflow=rejected, status="PENDING").latest("seq").seq
+    page = desk.get(_button(rejected, "roll_back")).content.decode()
+    assert "Everybody whom the first stage asks gets a new message" in page
+    assert "Rolled back: asked-again" in _words(_back(desk, rejected, to_seq=seq))
+    event = Event.objects.get(workflow=rejected, type="workflow.rolled_back")
+    assert (event.source, event.actor["name"]) == ("admin", "Boss")
+    rejected.refresh_from_db()
+    assert (rejected.status, rejected.round) == (Status.PENDING, 2)
+
+
+@pytest.mark.parametrize("changes", [{"reason": ""}, {"to_seq": 99}, {"round": ""}])
+def test_incomplete_rollback_does_nothing(
+    desk: Client, rejected: Workflow, changes: dict[str, Any]
+) -> None:
+    _back(desk, rejected, **changes)
+    rejected.refresh_from_db()
+    assert rejected.status == Status.REJECTED
+
+
+def test_outsiders_roll_nothing_back(outsider: Client, rejected: Workflow) -> None:
+    assert "Only approvers and managers" in _words(_back(outsider, rejected))
+    rejected.refresh_from_db()
+    assert rejected.status == Status.REJECTED
+
+
+def test_answer_on_a_page_of_an_earlier_round_is_refused(
+    desk: Client, agent: Agent, colleague: User
+) -> None:
+    workflow = ask_again(make_workflow(agent), colleague)
+    assert 'name="round" value="2"' in desk.get(_button(workflow, "approve")).content.decode()
+    assert "earlier round" in _words(_press(desk, workflow, "approve", round=1))
+    assert "earlier round" in _words(_press(desk, workflow, "approve"))
+    _press(desk, workflow, "approve", round=2)
+    workflow.refresh_from_db()
+    assert workflow.status == Status.APPROVED
+
+
 # --- Records --------------------------------------------------------------------------------------
 
 
@@ -317,6 +378,19 @@ def _save_kind(client: Client, team: Team, **changes: Any) -> Any:
     return client.post(reverse("admin:workflows_actiontype_add"), _kind(team, **changes))
 
 
+def test_compensation_is_another_type_of_the_same_team(desk: Client, team: Team) -> None:
+    undo = ActionTypeFactory(team=team, name="payments.charge")
+    theirs = ActionTypeFactory(team=TeamFactory(), name="theirs")
+    answer = _save_kind(desk, team, compensation=theirs.pk)
+    assert "another team" in str(answer.context["adminform"].form.errors["compensation"])
+    _save_kind(desk, team, compensation=undo.pk)
+    kind = ActionType.objects.get(name="payments.refund")
+    assert kind.compensation == undo
+    page = reverse("admin:workflows_actiontype_change", args=[kind.pk])
+    answer = desk.post(page, _kind(team, compensation=kind.pk))
+    assert "undoes itself" in str(answer.context["adminform"].form.errors["compensation"])
+
+
 def test_an_action_type_is_kept_as_it_was_written(desk: Client, team: Team) -> None:
     form = {"fields": [{"name": "amount", "type": "number", "label": "Amount"}]}
     _save_kind(desk, team, ui_schema=json.dumps(form))
@@ -365,4 +439,7 @@ def test_a_secret_is_masked_and_kept(desk: Client, team: Team) -> None:
     moved = json.dumps(drawn | {"url": "https://example.com/elsewhere"})
     desk.post(page, _kind(team, name="x.y", executor="http", executor_config=moved))
     kind.refresh_from_db()
-    assert kind.executor_config == config | {"url": "https://example.com/elsewhere"}
+    kept = kind.executor_config["secret"]
+    assert kind.executor_config == {"url": "https://example.com/elsewhere", "secret": kept}
+    assert config["secret"] not in kept
+    assert sealing.reveal(kept) == config["secret"]

@@ -27,7 +27,7 @@ from tests.standins.telegram import TOKEN as TELEGRAM_TOKEN
 from tests.standins.telegram import Telegram
 from tests.standins.twilio import ACCOUNT, ANN, CALLBACK, NUMBER, PUBLIC, TOKEN, Twilio, new_sid
 from tests.workflows.answering import refusals, send, state, told, verdicts, wait_for
-from tests.workflows.factories import ActionTypeFactory, decide, make_workflow
+from tests.workflows.factories import ActionTypeFactory, ask_again, decide, make_workflow
 from tests.workflows.policy_samples import adopt, demand_second_factor, stage
 from workflows.models import Decision, Status, Workflow
 
@@ -186,7 +186,7 @@ def test_where_tries_cannot_be_counted_no_code_is_taken(
     def down(*_: object, **__: object) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(cache, "incr", down)
+    monkeypatch.setattr(cache, "count", down, raising=False)
     answer = send(twilio.text(f"YES {code(twilio)}"))
 
     assert "Open the link" in said(answer)
@@ -247,9 +247,10 @@ def test_after_the_deadline_nothing_is_decided(twilio: Twilio, workflow: Workflo
     assert state(workflow) == Status.PENDING
 
 
-def test_earlier_round_decides_nothing(twilio: Twilio, workflow: Workflow) -> None:
-    Workflow.objects.filter(pk=workflow.pk).update(round=2)
-    assert "asked again" in said(send(twilio.text(f"YES {code(twilio)}")))
+def test_earlier_round_decides_nothing(twilio: Twilio, workflow: Workflow, colleague: User) -> None:
+    old = code(twilio)
+    ask_again(workflow, colleague)
+    assert "asked again" in said(send(twilio.text(f"YES {old}")))
     assert state(workflow) == Status.PENDING
 
 

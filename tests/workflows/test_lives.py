@@ -5,6 +5,8 @@ every step the database must agree with it, and the log must be gapless, chained
 """
 
 import datetime as dt
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -24,14 +26,14 @@ from hypothesis.stateful import (
 from deliveries.models import Delivery
 from events import services as log
 from events.models import Event
-from events.types import Source
+from events.types import EventType, Source
 from hitl.accounts.models import Role, User
 from hitl.accounts.services import add_member
 from hitl.lib import canonical
 from hitl.lib.errors import HitlError
 from tests.accounts.factories import AgentFactory, TeamFactory, UserFactory
 from tests.workflows.factories import REFUND, REFUND_FORM, ActionTypeFactory, decide
-from workflows import executions, services
+from workflows import executions, rollback, services, state_check
 from workflows.actions.base import ActionFailed, Job
 from workflows.actions.function import register
 from workflows.inputs import NewWorkflow
@@ -44,6 +46,12 @@ LEGAL = {
     ("EXECUTING", "FAILED"), ("EXECUTING", "UNKNOWN"), ("UNKNOWN", "COMPLETED"),
     ("UNKNOWN", "FAILED"),
 }  # fmt: skip
+BACK = {
+    ("APPROVED", "PENDING"), ("REJECTED", "PENDING"), ("TIMEOUT", "PENDING"),
+    ("FAILED", "PENDING"), ("FAILED", "APPROVED"),
+}  # fmt: skip
+# What the rules below write past the log, to make time pass.
+MOVED = {"expiresAt", "executionDueAt"}
 
 
 @register("tests.life")
@@ -59,6 +67,10 @@ def live(job: Job) -> Any:
 BEHAVIOUR = {"next": "succeed"}
 
 
+def _round(job: Job) -> int:
+    return int(job.key.rpartition("-")[2])
+
+
 @dataclass
 class Model:
     """What must be true of one request."""
@@ -71,9 +83,12 @@ class Model:
     held: bool = False
     votes: dict[UUID, str] = field(default_factory=dict)
     attempts: int = 0
+    tries: int = 0  # attempts of this round
     open: bool = False
     due: bool = False
     amount: int = 120
+    round: int = 1
+    asked: int = 1  # the round whose answers count
 
 
 class Lives(RuleBasedStateMachine):
@@ -132,17 +147,21 @@ class Lives(RuleBasedStateMachine):
         worked = self.attempt(lambda: executions.start(pk, agent=self.agent))
         assert worked == (model.by == "agent" and model.status == "APPROVED")
         if worked:
-            model.status, model.open, model.attempts = "EXECUTING", True, model.attempts + 1
+            model.status, model.open = "EXECUTING", True
+            self.count_try(model)
+
+    def count_try(self, model: Model) -> None:
+        model.attempts, model.tries = model.attempts + 1, model.tries + 1
 
     @rule(pk=workflows, succeeded=st.booleans())
     def report(self, pk: UUID, succeeded: bool) -> None:
         model = self.models[pk]
-        before = model.status
+        before, number = model.status, model.attempts or 1
 
         def tell() -> Any:
             if succeeded:
-                return executions.complete(pk, agent=self.agent, attempt=1, result={"n": 1})
-            return executions.fail(pk, agent=self.agent, attempt=1, error={"message": "no"})
+                return executions.complete(pk, agent=self.agent, attempt=number, result={"n": 1})
+            return executions.fail(pk, agent=self.agent, attempt=number, error={"message": "no"})
 
         worked = self.attempt(tell)
         if model.by == "agent" and model.open:
@@ -150,6 +169,20 @@ class Lives(RuleBasedStateMachine):
             model.status, model.open = ("COMPLETED" if succeeded else "FAILED"), False
         else:
             assert model.status == before  # repeated, late or out of place: changes nothing
+
+    @rule(
+        target=workflows,
+        fails=st.booleans(),
+        semantics=st.sampled_from(["idempotent", "at_most_once"]),
+    )
+    def come_to_a_bad_end(self, fails: bool, semantics: str) -> Any:
+        """Rejected, or approved and failed: what people roll back most."""
+        pk = self.create("agent", semantics, "reject").values[0]
+        self.decide(pk, 1, "approved" if fails else "rejected", stale=False, amount=120)
+        if fails:
+            self.start(pk)
+            self.report(pk, succeeded=False)
+        return multiple(pk)
 
     # --- What people do -------------------------------------------------------------------
 
@@ -168,7 +201,9 @@ class Lives(RuleBasedStateMachine):
         meant = "approved" if verdict == "modified" and amount == 120 else verdict
         answer = f"{meant}{amount if meant == 'modified' else ''}"
         worked = self.attempt(
-            lambda: decide(workflow, person, verdict, fingerprint=seen, response_data=data)
+            lambda: decide(
+                workflow, person, verdict, fingerprint=seen, response_data=data, round=model.round
+            )
         )
         may = who != 2 and not stale
         in_time = not model.late or model.timeout_action == "hold"
@@ -182,6 +217,41 @@ class Lives(RuleBasedStateMachine):
         model.status = "REJECTED" if verdict == "rejected" else "APPROVED"
         model.due = model.status == "APPROVED" and model.by == "function"
         model.amount = amount if verdict == "modified" else 120
+
+    @rule(
+        pk=workflows,
+        who=st.integers(0, 2),
+        to=st.sampled_from(["PENDING", "APPROVED"]),
+        acknowledged=st.booleans(),
+    )
+    def roll_back(self, pk: UUID, who: int, to: str, acknowledged: bool) -> None:
+        pk = self.rather(pk, lambda model: (model.status, to) in BACK)
+        model = self.models[pk]
+        state = Event.objects.filter(workflow_id=pk, status=to).order_by("-seq").first()
+        if state is None:
+            return
+        worked = self.attempt(
+            lambda: rollback.roll_back(
+                pk, user=self.people[who], to_seq=state.seq, reason="Once more",
+                source=Source.DASHBOARD, acknowledged=acknowledged,
+            )
+        )  # fmt: skip
+        may = who == 1 if to == "APPROVED" else who != 2
+        aware = to == "PENDING" or acknowledged or model.semantics == "idempotent"
+        assert worked == (may and aware and (model.status, to) in BACK)
+        if not worked:
+            return
+        model.status, model.round, model.tries = to, model.round + 1, 0
+        model.due = to == "APPROVED" and model.by == "function"
+        if to == "PENDING":
+            model.asked, model.votes, model.amount = model.round, {}, 120
+            model.late = model.held = False
+            self.answers_of_earlier_rounds_are_refused(pk, model.round)
+
+    def answers_of_earlier_rounds_are_refused(self, pk: UUID, round_: int) -> None:
+        workflow = Workflow.objects.get(pk=pk)
+        for seen in (None, *range(1, round_)):
+            assert not self.attempt(lambda seen=seen: decide(workflow, self.people[0], round=seen))
 
     @rule(pk=workflows, who=st.integers(0, 2))
     def look(self, pk: UUID, who: int) -> None:
@@ -234,7 +304,8 @@ class Lives(RuleBasedStateMachine):
             executions.execute(pk)
         if not model.due:
             return
-        model.due, model.status, model.attempts = False, "EXECUTING", model.attempts + 1
+        model.due, model.status = False, "EXECUTING"
+        self.count_try(model)
         if luck == "worker dies":
             model.open = True
         elif luck == "succeed":
@@ -245,8 +316,12 @@ class Lives(RuleBasedStateMachine):
             model.status = "UNKNOWN" if luck == "lose the answer" else "FAILED"
 
     def try_again(self, model: Model) -> None:
-        model.due = model.attempts < 2
+        model.due = model.tries < 2
         model.status = "EXECUTING" if model.due else "FAILED"
+
+    def rather(self, pk: UUID, fits: Callable[[Model], bool]) -> UUID:
+        """The newest request that fits, if there is one: what is rare would hardly be met."""
+        return next((each for each in reversed(self.models) if fits(self.models[each])), pk)
 
     def make_due(self, pk: UUID) -> None:
         past = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
@@ -292,7 +367,8 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def at_most_one_effective_decision_that_fits(self) -> None:
         for pk, model in self.models.items():
-            effective = list(Workflow(pk=pk).decisions.filter(is_effective=True))
+            decisions = Workflow(pk=pk).decisions
+            effective = list(decisions.filter(is_effective=True, round=model.asked))
             undecided = model.status in ("PENDING", "TIMEOUT", "CANCELLED")
             assert len(effective) == (0 if undecided else 1)
             if effective:
@@ -305,26 +381,37 @@ class Lives(RuleBasedStateMachine):
         for pk, model in self.models.items():
             events = list(Event.objects.filter(workflow_id=pk).order_by("seq"))
             assert [event.seq for event in events] == list(range(1, len(events) + 1))
-            previous, status, clock = "", None, events[0].timestamp
+            previous, status, clock, round_ = "", None, events[0].timestamp, 1
             for event in events:
                 assert event.previous_hash == previous
                 assert log.digest(event) == event.hash
                 assert event.timestamp >= clock
-                assert event.status == status or (status, event.status) in LEGAL
+                if event.type == EventType.WORKFLOW_ROLLED_BACK:
+                    assert (status, event.status, event.round) in {(*b, round_ + 1) for b in BACK}
+                else:
+                    assert event.round == round_
+                    assert event.status == status or (status, event.status) in LEGAL
                 assert event.state_snapshot["status"] == event.status
                 previous, status, clock = event.hash, event.status, event.timestamp
-            assert status == model.status
+                round_ = event.round
+            assert (status, round_) == (model.status, model.round)
+
+    @invariant()
+    def every_row_is_what_its_events_come_to(self) -> None:
+        faults = state_check.check(list(self.models))
+        assert {fault.field for fault in faults} <= MOVED
 
     @invariant()
     def nothing_ran_unless_approved_and_only_the_approved_bytes(self) -> None:
         for pk, model in self.models.items():
-            ran = LEDGER.get(str(pk), [])
+            keys = Counter(job.key for job in LEDGER.get(str(pk), []))
+            ran = [job for job in LEDGER.get(str(pk), []) if _round(job) >= model.asked]
             if ran:
                 workflow = Workflow.objects.get(pk=pk)
                 assert model.status not in ("PENDING", "REJECTED", "TIMEOUT", "CANCELLED")
                 assert {job.raw for job in ran} == {canonical.dumps(workflow.approved_data)}
-                assert len({job.key for job in ran}) == 1
-            assert len(ran) <= (1 if model.semantics == "at_most_once" else 2)
+            most = 1 if model.semantics == "at_most_once" else 2
+            assert all(times <= most for times in keys.values())
 
     @invariant()
     def nobody_is_asked_after_the_verdict(self) -> None:

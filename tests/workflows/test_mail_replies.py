@@ -33,7 +33,7 @@ from tests.standins.mail_providers import (
 )
 from tests.standins.server import Post
 from tests.workflows.answering import refusals, send, state
-from tests.workflows.factories import REFUND, ActionTypeFactory, decide, make_workflow
+from tests.workflows.factories import REFUND, ActionTypeFactory, ask_again, decide, make_workflow
 from tests.workflows.policy_samples import adopt, demand_second_factor, stage
 from workflows.models import Decision, Status, Workflow
 
@@ -266,14 +266,17 @@ def test_after_the_deadline_nothing_is_decided(postmark: Postmark, agent: Agent)
     assert "deadline" in answer(postmark).text
 
 
-def test_mail_of_an_earlier_round_decides_nothing(postmark: Postmark, agent: Agent) -> None:
+def test_mail_of_an_earlier_round_decides_nothing(
+    postmark: Postmark, agent: Agent, colleague: User
+) -> None:
     workflow = make_workflow(agent)
-    Workflow.objects.filter(pk=workflow.pk).update(round=2)
+    old = postmark.to(ANN).reply_to
+    ask_again(workflow, colleague)
 
-    write(postmark)
+    write(postmark, to=old)
 
     assert state(workflow) == Status.PENDING
-    assert "asked again" in answer(postmark).text
+    assert "asked again" in answer(postmark, before=4).text
 
 
 def test_other_data_than_the_mail_showed_is_not_approved(postmark: Postmark, agent: Agent) -> None:

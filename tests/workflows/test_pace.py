@@ -321,7 +321,7 @@ def test_silence_approves_what_is_on_the_table(silence_approves: Workflow, appro
     assert services.time_out(silence_approves.pk)
     row = now(silence_approves)
     assert (row.status, row.decision, row.approved_data) == (Status.APPROVED, "modified", less)
-    assert executions._is_intact(row)
+    assert executions.is_intact(row)
 
 
 def test_silence_is_no_consent_where_somebody_objects(

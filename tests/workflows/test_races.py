@@ -3,19 +3,23 @@
 import datetime as dt
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.models import QuerySet
 
 from events.models import Event
 from events.types import EventType, Source
 from hitl.accounts.models import Agent, User
 from hitl.lib.actor import SYSTEM
+from hitl.lib.errors import HitlError
 from tests.racing import ROUNDS, count, race
 from tests.workflows.factories import ActionTypeFactory, decide, make_workflow
 from tests.workflows.test_executions import calls
-from workflows import executions, services
+from workflows import deadlines, executions, services
 from workflows.errors import AlreadyDecided, Expired, NotExecutable
 from workflows.models import Decision, Status, Workflow
 from workflows.services import Decided
@@ -146,6 +150,45 @@ def test_two_sweepers_time_out_once(agent: Agent, approver: User) -> None:
         outcomes = race(*[partial(services.time_out, workflow.pk)] * 2)
         assert sorted(outcomes) == [False, True], outcomes
         assert types(workflow)[EventType.WORKFLOW_TIMEOUT] == 1
+
+
+def test_answers_against_sweeps_of_many(agent: Agent, approver: User) -> None:
+    """Two sweeps beside each other, and somebody who decides while the deadlines pass."""
+    seen: Counter[str] = Counter()
+    for _ in range(max(ROUNDS // 10, 2)):
+        made = [make_workflow(agent) for _ in range(12)]
+        began = dt.datetime.now(dt.UTC)
+        for number, workflow in enumerate(made):
+            deadline = began + dt.timedelta(milliseconds=40 * number)
+            Workflow.objects.filter(pk=workflow.pk).update(expires_at=deadline)
+        rows = Workflow.objects.filter(pk__in=[workflow.pk for workflow in made])
+
+        def sweep(rows: QuerySet[Workflow] = rows) -> None:
+            while rows.filter(status=Status.PENDING).exists():
+                deadlines.sweep(batch=4)
+
+        def approve(made: list[Workflow] = made) -> list[Any]:
+            return [tried(partial(decide, workflow, approver)) for workflow in reversed(made)]
+
+        outcomes = race(sweep, sweep, approve)
+        assert outcomes[:2] == [None, None], outcomes
+        answers = dict(zip([workflow.pk for workflow in reversed(made)], outcomes[2], strict=True))
+        for row in rows:
+            told = types(row)
+            assert told[EventType.HUMAN_RESPONDED] + told[EventType.WORKFLOW_TIMEOUT] == 1
+            assert isinstance(answers[row.pk], Decided) == (row.status == Status.APPROVED)
+            seen[row.status] += 1
+            timeout = Event.objects.filter(workflow=row, type=EventType.WORKFLOW_TIMEOUT).first()
+            assert timeout is None or timeout.timestamp >= row.expires_at
+    assert set(seen) == {Status.APPROVED, Status.TIMEOUT}, seen
+
+
+def tried(act: Callable[[], Any]) -> Any:
+    """What it returns, or what it raises."""
+    try:
+        return act()
+    except HitlError as error:
+        return error
 
 
 def test_two_workers_with_both_copies_of_the_wake_up_execute_once(

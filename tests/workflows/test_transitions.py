@@ -1,6 +1,7 @@
 """The table of moves, and what the database refuses on its own."""
 
 import itertools
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -15,12 +16,13 @@ from tests.workflows.factories import decide, make_workflow
 from workflows import postgres
 from workflows.errors import IllegalTransition
 from workflows.models import SETTLED, Decision, Status, Workflow
-from workflows.transitions import ALLOWED, lock, transition
+from workflows.transitions import ALLOWED, ROLLBACKS, lock, roll_back, transition
 
 pytestmark = pytest.mark.django_db
 
 on_postgres = pytest.mark.postgres
 EDGES = {(source, to) for source, targets in ALLOWED.items() for to in targets}
+BACK = {(source, to) for source, targets in ROLLBACKS.items() for to in targets}
 
 
 @pytest.mark.parametrize(
@@ -73,8 +75,48 @@ def test_verdict_without_matching_status_breaks_a_constraint(agent: Agent) -> No
         Workflow.objects.filter(pk=workflow.pk).update(decision="approved")
 
 
-def test_trigger_knows_the_same_moves_as_the_table() -> None:
-    assert {tuple(move.split(">")) for move in postgres.MOVES_1} == EDGES
+def test_trigger_knows_the_same_moves_as_the_tables() -> None:
+    assert {tuple(move.split(">")) for move in postgres.MOVES_2} == EDGES
+    assert {tuple(move.split(">")) for move in postgres.ROLLBACKS_2} == BACK
+
+
+@pytest.mark.parametrize(
+    ("source", "to"), sorted(set(itertools.product(Status.values, Status)) - BACK)
+)
+def test_every_rollback_outside_the_table_is_refused(agent: Agent, source: str, to: Status) -> None:
+    workflow = make_workflow(agent)
+    workflow.status = source
+
+    with pytest.raises(IllegalTransition):
+        roll_back(
+            workflow, to, actor=SYSTEM, source=Source.SYSTEM, data={}, now=workflow.created_at
+        )
+
+    assert Workflow.objects.get(pk=workflow.pk).round == 1
+
+
+@on_postgres
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"round": 2},
+        {"asked_round": 2},
+        {"status": "PENDING", "round": 2, "asked_round": 2},
+        {"status": "PENDING", "round": 3, "asked_round": 3},
+        {"status": "PENDING", "round": 2},
+        {"status": "PENDING"},
+    ],
+)
+def test_round_opened_by_sql_is_refused(
+    agent: Agent, approver: User, changes: dict[str, Any]
+) -> None:
+    workflow = make_workflow(agent)
+    decide(workflow, approver, "rejected", comment="no")
+    if "status" in changes:
+        changes = {**changes, "decision": "", "responded_at": None, "responded_by": None}
+
+    with pytest.raises(DatabaseError, match="hitl_guard_status"), transaction.atomic():
+        Workflow.objects.filter(pk=workflow.pk).update(**changes, event_seq=9)
 
 
 @on_postgres

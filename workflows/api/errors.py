@@ -5,6 +5,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -58,6 +59,11 @@ PROBLEMS: dict[str, Kind] = {
         "The request has already been decided",
         "Already approved by Ann in dashboard at 2026-11-23 16:52 UTC.",
     ),
+    "asked-again": Kind(
+        409,
+        "This request was asked again",
+        "This belongs to an earlier round of the request, which is asked again in round 2.",
+    ),
     "expired": Kind(
         409, "The deadline has passed", "The deadline was 2026-11-23 16:52:00 UTC; nobody can."
     ),
@@ -100,6 +106,24 @@ PROBLEMS: dict[str, Kind] = {
     "not-approved": Kind(
         409, "There is no approval to act on", "The request is PENDING; nothing may run."
     ),
+    "receipt-invalid": Kind(
+        409, "The receipt is not valid", "The receipt has expired: ask for a fresh one."
+    ),
+    "receipt-consumed": Kind(
+        409,
+        "The receipt has been used",
+        "This approval was used by billing/7 at 2026-11-23 17:01:12 UTC. Do not act again.",
+    ),
+    "reconciling": Kind(
+        409,
+        "The server was restored from a backup",
+        "The server was restored from a backup: do not act, and tell an operator what you know.",
+    ),
+    "export-too-large": Kind(
+        409,
+        "The log is too large for this export",
+        "Let an operator export it: manage.py export_log --workflow.",
+    ),
     "cannot-resend": Kind(
         409, "The message cannot be sent again", "This message is being sent at this moment."
     ),
@@ -111,6 +135,11 @@ PROBLEMS: dict[str, Kind] = {
         413, "The request is too large", "The document has 300000 bytes; the limit is 262144."
     ),
     "media-type": Kind(415, "The body is not JSON", "Send the body as application/json in UTF-8."),
+    "misdirected": Kind(
+        421,
+        "This server cannot hold a connection open",
+        "Sockets and streams are answered by another role: have the proxy send this path there.",
+    ),
     "key-reused": Kind(
         422,
         "The Idempotency-Key was used for something else",
@@ -130,13 +159,6 @@ PROBLEMS: dict[str, Kind] = {
 _BY_STATUS = {400: "validation", 401: "unauthenticated", 403: "forbidden", 404: "not-found",
               405: "method-not-allowed", 413: "too-large", 415: "media-type", 429: "rate-limited",
               503: "unavailable"}  # fmt: skip
-
-
-class NotApproved(Conflict):
-    """There is no approval in force, so there are no approved bytes to hand out."""
-
-    code = "not-approved"
-    title = PROBLEMS["not-approved"].title
 
 
 @dataclass
@@ -225,7 +247,12 @@ def from_exception(error: Exception) -> Problem:
     match error:
         case HitlError():
             return Problem(
-                error.code, error.detail, error.errors, status=error.status, title=error.title
+                error.code,
+                error.detail,
+                error.errors,
+                _retry(error.retry_after),
+                status=error.status,
+                title=error.title,
             )
         case exceptions.ValidationError():
             return from_fields(list(field_errors(error.detail)))
@@ -242,6 +269,10 @@ def from_exception(error: Exception) -> Problem:
         case OperationalError() | InterfaceError():
             return unavailable()
     return Problem("internal", PROBLEMS["internal"].example)
+
+
+def _retry(seconds: float | None) -> dict[str, str]:
+    return {"Retry-After": str(math.ceil(seconds))} if seconds else {}
 
 
 def _from_framework(error: exceptions.APIException) -> Problem:

@@ -1,5 +1,6 @@
 """The examples in the API's description. A test holds each against the schema it illustrates."""
 
+import json
 from typing import Any
 
 FORM: dict[str, Any] = {
@@ -90,6 +91,8 @@ PENDING: dict[str, Any] = {
     },
     "result": None,
     "error": None,
+    "compensates": None,
+    "compensation": None,
     "url": f"http://localhost:4000/workflows/{WORKFLOW_ID}/",
     "createdAt": "2026-11-23T16:52:00Z",
     "updatedAt": "2026-11-23T16:52:00Z",
@@ -160,6 +163,15 @@ EVENT: dict[str, Any] = {
     "previousHash": "",
     "hash": "5d41402abc4b2a76b9719d911017c592ae2d6f1f7a0d4c0a9b3e8f7d6c5b4a39",
 }
+FEED_PAGE: dict[str, Any] = {
+    "items": [EVENT | {"cursor": "81204-5117", "workflowId": WORKFLOW_ID, "teamId": TEAM_ID}],
+    "next": "81204-5117",
+}
+FEED_STREAM = (
+    "retry: 2000\n\n"
+    "id: 81204-5117\nevent: workflow.created\n"
+    f"data: {json.dumps(FEED_PAGE['items'][0])}\n\n"
+)
 ACTION_TYPE: dict[str, Any] = {
     "name": "payments.refund",
     "title": "Refund",
@@ -176,6 +188,7 @@ ACTION_TYPE: dict[str, Any] = {
     "timeoutAction": "reject",
     "executedBy": "agent",
     "semantics": "at_most_once",
+    "compensation": "payments.charge",
 }
 DELIVERY: dict[str, Any] = {
     "deliveryId": "019aaf27-7d2f-7c7b-8a5e-1b2c3d4e5f60",

@@ -62,7 +62,7 @@ def workflows(caller: Agent | User, params: dict[str, Any]) -> Page[Workflow]:
 
 def action_types(caller: Agent | User, params: dict[str, Any]) -> Page[ActionType]:
     """The action types of the caller's teams, by name."""
-    rows = ActionType.objects.all()
+    rows = ActionType.objects.select_related("compensation")
     if isinstance(caller, Agent):
         rows = rows.filter(team_id=caller.team_id)
     else:

@@ -2,9 +2,11 @@
 
 A wait is the ordinary request, asked again when a hint says that it is worth it. The view answers
 at once and marks with `Retry-After` what has not happened yet; between two such requests nothing
-but a coroutine and a queue exists. Django's handler is not held open meanwhile: with a synchronous
-middleware (static files, sessions) it would keep one thread for every waiting agent. Permissions
-are checked anew each time, so a revoked key ends the wait.
+but a coroutine, a queue and that answer exists. When the time is over and nothing has been heard of
+the request meanwhile, the answer of the beginning is given: it still says what is so. Django's
+handler is not held open meanwhile: with a synchronous middleware (static files, sessions) it would
+keep one thread for every waiting agent. Permissions are checked anew each time, so a revoked key
+ends the wait.
 """
 
 import asyncio
@@ -12,7 +14,7 @@ import contextlib
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,17 +27,15 @@ from django.conf import settings
 
 from events.hub import RESYNC, get_hub
 from events.types import EventType
+from hitl.accounts.throttles import AGAIN
 from workflows import conversation
+from workflows.api.inner import Application, Message, Receive, Scope, Send, Turns, while_connected
+from workflows.api.listening import get_room
 from workflows.api.queries import parse_uuid
 from workflows.models import SETTLED, Status, Workflow
 
 logger = logging.getLogger(__name__)
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Hints = asyncio.Queue[dict[str, Any]]
 
 MARK = b"retry-after"
@@ -45,8 +45,8 @@ RETRY_SECONDS = 2
 # Hints may get lost with Redis: this often, one query asks for everybody who waits.
 RECHECK_SECONDS = 5.0
 IDS_A_QUERY = 1000
-# Repetitions at a time, so that one decision with many waiters leaves room for others.
-AT_ONCE = 8
+CLOSE = "close"  # the type of what is told at a stop
+CHECK = "check"  # the type of what such a query tells, beside the types of hints
 
 
 def is_reached(status: str, until: str, *, asked: bool = False) -> bool:
@@ -79,18 +79,17 @@ class LongPoll:
         if wish is None:
             await self.application(scope, receive, send)
             return
-        room = self._rooms.setdefault(asyncio.get_running_loop(), _Room())
-        gone = asyncio.ensure_future(_disconnect(receive))
-        answer = asyncio.ensure_future(self._wait(scope, room, wish))
-        try:
-            await asyncio.wait((gone, answer), return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                for message in answer.result():
-                    await send(message)
-        finally:
-            gone.cancel()
-            answer.cancel()
-            await asyncio.gather(gone, answer, return_exceptions=True)
+        room = self._room()
+        for message in await while_connected(receive, self._wait(scope, room, wish)) or ():
+            await send(message)
+
+    def _room(self) -> "_Room":
+        loop = asyncio.get_running_loop()
+        room = self._rooms.get(loop)
+        if room is None:
+            room = self._rooms[loop] = _Room()
+            get_room().at_close(room.close)
+        return room
 
     async def _wait(self, scope: Scope, room: "_Room", wish: "_Wish") -> list[Message]:
         """The messages of the answer that ends the wait."""
@@ -100,12 +99,17 @@ class LongPoll:
         async with get_hub().subscribe(f"workflow:{wish.workflow_id}") as hints:
             with room.member(wish, hints):
                 while True:
-                    answer = await room.ask(self.application, scope)
-                    if not _says_not_yet(answer) or loop.time() >= deadline:
+                    answer = await room.turns.ask(self.application, scope)
+                    scope = {**scope, AGAIN: True}
+                    is_over = loop.time() >= deadline or room.is_closing
+                    if is_over or not _says_not_yet(answer):
                         return _without_mark(answer)
+                    news = _News()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout_at(deadline):
-                            await room.worth_asking(hints, wish.until)
+                            await room.worth_asking(hints, wish.until, news)
+                    if not news.came:
+                        return _without_mark(answer)
 
 
 @dataclass(frozen=True)
@@ -117,16 +121,31 @@ class _Wish:
     until: str
 
 
+@dataclass
+class _News:
+    """Whether anything has been heard since the last look, worth asking at once or not."""
+
+    came: bool = False
+
+
 class _Room:
     """Everybody who waits in one event loop: turns for asking, and the shared check for losses."""
 
     def __init__(self) -> None:
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self.turns = Turns()
         self._queues: defaultdict[UUID, set[Hints]] = defaultdict(set)
         self._curious: Counter[UUID] = Counter()  # who waits for questions, too
         self._soon = asyncio.Event()
         self._check: asyncio.Task[None] | None = None
-        self._asking: set[asyncio.Task[list[Message]]] = set()
+        self.is_closing = False
+
+    def close(self) -> None:
+        """The server stops: answer everybody who waits with what is so now."""
+        self.is_closing = True
+        for queues in self._queues.values():
+            for hints in queues:
+                with contextlib.suppress(asyncio.QueueFull):
+                    hints.put_nowait({"type": CLOSE})
 
     @contextlib.contextmanager
     def member(self, wish: "_Wish", hints: Hints) -> Iterator[None]:
@@ -149,31 +168,17 @@ class _Room:
                 self._check.cancel()
                 self._check = None
 
-    async def ask(self, application: Application, scope: Scope) -> list[Message]:
-        """One complete request to Django. It runs to its end even if nobody waits any more."""
-
-        async def run() -> list[Message]:
-            answer: list[Message] = []
-
-            async def keep(message: Message) -> None:
-                answer.append(message)
-
-            async with self._turns:
-                await application(dict(scope), _empty_body(), keep)
-            return answer
-
-        task = asyncio.create_task(run())
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
-        return await asyncio.shield(task)
-
-    async def worth_asking(self, hints: Hints, until: str) -> None:
-        """Come back when a hint says that the wait may be over."""
+    async def worth_asking(self, hints: Hints, until: str, news: _News) -> None:
+        """Come back when a hint says that the wait may be over; note in `news` if there was any."""
         while True:
             hint = await hints.get()
+            if hint["type"] == CLOSE:
+                return
+            news.came = news.came or hint["type"] != CHECK
             if hint["type"] == RESYNC["type"]:
                 self._soon.set()
             elif is_reached(hint["status"], until, asked=_tells_of_question(hint)):
+                news.came = True
                 return
 
     async def _check_forever(self) -> None:
@@ -194,7 +199,7 @@ class _Room:
             curious = [workflow_id for workflow_id in some if self._curious[workflow_id]]
             asked = await _asked(curious) if curious else frozenset()
             for workflow_id, status in await _statuses(some):
-                hint = {"type": "check", "status": status, "asked": workflow_id in asked}
+                hint = {"type": CHECK, "status": status, "asked": workflow_id in asked}
                 for hints in self._queues.get(workflow_id, ()):
                     with contextlib.suppress(asyncio.QueueFull):
                         hints.put_nowait(hint)
@@ -245,22 +250,3 @@ def _without_mark(answer: list[Message]) -> list[Message]:
     if start["status"] == 200:
         start["headers"] = [pair for pair in start["headers"] if pair[0].lower() != MARK]
     return answer
-
-
-def _empty_body() -> Receive:
-    """The receiving end of a request without a body whose client stays."""
-    sent = False
-
-    async def receive() -> Message:
-        nonlocal sent
-        if sent:
-            await asyncio.get_running_loop().create_future()
-        sent = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    return receive
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

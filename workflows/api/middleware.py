@@ -17,12 +17,13 @@ from workflows.api import errors
 logger = logging.getLogger(__name__)
 
 SEED_PATHS = ("/workflows/create", "/ping", "/healthz")
+WELL_KNOWN = "/.well-known/"
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
 def is_api(path: str) -> bool:
     """Whether programs, not people, ask for this path."""
-    return path.startswith("/api/") or path in SEED_PATHS
+    return path.startswith(("/api/", WELL_KNOWN)) or path in SEED_PATHS
 
 
 @sync_and_async_middleware

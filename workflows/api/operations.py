@@ -11,10 +11,12 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from hitl.accounts import throttles
 from hitl.accounts.models import Agent, User
 from hitl.accounts.permissions import IsKnown
 from hitl.lib.errors import NotFound
@@ -55,7 +57,7 @@ class Operation:
         if self.query is not None:
             codes.add("validation")
         if not self.is_public:
-            codes |= {"unauthenticated", "forbidden", "unavailable"}
+            codes |= {"unauthenticated", "forbidden", "rate-limited", "unavailable"}
         if "{" in path:
             codes.add("not-found")
         if self.body is not None:
@@ -110,6 +112,15 @@ class Endpoint(APIView):
             negotiator=self.get_content_negotiator(),
             parser_context=self.get_parser_context(request),
         )
+
+    def perform_authentication(self, request: Request) -> None:
+        """Also counts: a caller who is known, or an address whose credentials are wrong."""
+        try:
+            super().perform_authentication(request)
+        except AuthenticationFailed:
+            throttles.count_miss(request._request)
+            raise
+        throttles.count(request)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -12,14 +12,18 @@ from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from events.feed import Position
 from hitl.lib.errors import FieldError, InvalidInput
 from workflows.api import errors
+from workflows.api.event_serializers import event_types
 from workflows.api.fields import Choice, Moment, Strict
 from workflows.models import Status
 
 UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 MAX_PAGE, DEFAULT_PAGE = 100, 25
 LAST_SEQ = 2**31 - 1
+LATEST = "latest"
+POSITION = "(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})"
 
 
 def parse_uuid(text: str) -> UUID:
@@ -106,6 +110,75 @@ class EventListQuery(Query):
         required=False, min_value=0, max_value=LAST_SEQ, default=0, help_text="Events above this."
     )
     limit = Number(required=False, min_value=1, max_value=MAX_PAGE, default=MAX_PAGE)
+
+
+@extend_schema_field({"type": "string", "pattern": f"^({LATEST}|{POSITION})$"})
+class Cursor(serializers.CharField):
+    """A place in the feed; `latest` is the one behind everything there is."""
+
+    default_error_messages = {
+        "unknown": "This is no cursor of the feed. Send `next` or an event's `cursor` as it came, "
+        "`latest` for what happens from now on, or nothing for everything."
+    }
+
+    def to_internal_value(self, data: Any) -> Position | None:  # type: ignore[override]  # no text
+        if data == LATEST:
+            return None
+        try:
+            return Position.parse(str(data))
+        except ValueError:
+            self.fail("unknown")
+
+
+MAX_TYPES = len(event_types())
+
+
+def event_type() -> Choice:
+    """The name of an event."""
+    return Choice(choices=[(name, name) for name in event_types()])
+
+
+class StreamQuery(Query):
+    """What to follow, and from where."""
+
+    after = Cursor(
+        required=False,
+        help_text="`next` of a page, or an event's `cursor`; `latest` is the place behind all that "
+        "has happened. Left out: from the very first event.",
+    )
+    type = serializers.ListField(
+        child=event_type(),
+        required=False,
+        max_length=MAX_TYPES,
+        help_text="Any of these; give the parameter once for each.",
+    )
+    workflowId = Id(required=False)
+
+
+class FeedQuery(StreamQuery):
+    """Which part of the feed, and whether to wait for it."""
+
+    limit = Number(required=False, min_value=1, max_value=MAX_PAGE, default=MAX_PAGE)
+    wait = Number(
+        required=False,
+        min_value=0,
+        max_value=settings.LONG_POLL_SECONDS,
+        default=0,
+        help_text="Seconds to wait for the first event where there is none yet; the page is empty "
+        "when the time is over.",
+    )
+
+
+class StateDiffQuery(Query):
+    """Which two states."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """`from` is no name that a class body could have."""
+        one: dict[str, Any] = {"min_value": 1, "max_value": LAST_SEQ}
+        return {
+            "from": Number(**one, help_text="The `seq` of the state to start from."),
+            "to": Number(**one, help_text="The `seq` of the state to compare it with."),
+        }
 
 
 class DeliveryListQuery(Query):

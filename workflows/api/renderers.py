@@ -30,7 +30,12 @@ class JSONRenderer(BaseRenderer):
     ) -> bytes:
         if data is None:
             return b""
-        return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return encode(data).encode()
+
+
+def encode(content: Any) -> str:
+    """JSON on one line."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class PlainTextRenderer(BaseRenderer):

@@ -13,8 +13,11 @@ from hitl.accounts.permissions import IsPerson, MayCreate, MayExecute
 from workflows.api import errors, serializers
 from workflows.api.fields import Strict
 from workflows.api.operations import Operation
+from workflows.api.queries import LAST_SEQ
 
 UUID_SCHEMA = {"type": "string", "format": "uuid"}
+SEQ_SCHEMA = {"type": "integer", "minimum": 1, "maximum": LAST_SEQ}
+RETRY_LATER = (429, 503)
 AGENTS = ("apiKey", "apiKeyHeader", "jwt", "jwtCookie")
 PATH_IDS = ("workflow_id", "delivery_id", "webhook_id", "message_id", "policy_id")
 PEOPLE = ("jwt", "jwtCookie", "session")
@@ -50,11 +53,19 @@ class AutoSchema(SpectacularSchema):
         for name in PATH_IDS:
             if f"{{{name}}}" in self.path:
                 parameters.append(OpenApiParameter(name, UUID_SCHEMA, "path"))
+        if "{seq}" in self.path:
+            parameters.append(OpenApiParameter("seq", SEQ_SCHEMA, "path"))
         for name, (form, says) in known.request_headers.items():
             parameters.append(OpenApiParameter(name, form, "header", description=says))
         for name, says in known.answer_headers.items():
             parameters.append(
                 OpenApiParameter(name, str, "header", description=says, response=[known.status])
+            )
+        refused = {errors.PROBLEMS[code].status for code in known.problem_codes(self.path)}
+        if later := sorted(refused & set(RETRY_LATER)):
+            says = "Seconds after which to try again."
+            parameters.append(
+                OpenApiParameter("Retry-After", int, "header", description=says, response=later)
             )
         return parameters
 
@@ -128,6 +139,10 @@ duplicate keys, NaN, whole numbers beyond ±(2^53 - 1) and fields that are not l
 hours, and as long as the request is open. Decisions, cancellations and reports may be repeated as
 they are.
 
+**Limits.** One credential may ask 6000 times a minute, unless the operator says otherwise. Beyond
+it, and for an address that sends wrong credentials without end, the answer is 429 (`rate-limited`):
+nothing was done; wait for as many seconds as `Retry-After` says.
+
 **Lists** come in pages; follow `nextCursor`. They are never counted.
 
 **Errors** are problem documents (RFC 9457) of type `application/problem+json`. Key on `code`:
@@ -144,10 +159,13 @@ TAGS = {
     "Workflows": "Ask for approvals and follow them.",
     "Decisions": "For people.",
     "Execution": "Carry out what was approved.",
+    "Receipts": "Proof of an approval for whoever is to act on it (docs/receipts.md).",
     "Deliveries": "Messages about a request, and whether they got through.",
+    "Events": "What happened: follow one request, or all of a team's.",
     "Webhooks": "Where we post what happens, signed after Standard Webhooks (docs/webhooks.md).",
     "Policies": "Who must answer, how many, by when: for managers of a team.",
     "Rules": "What is decided without a person, and what needs which policy: for managers.",
+    "Statistics": "How long people take, and what they answer (docs/statistics.md).",
     "Action types": "What a team has declared about kinds of actions.",
     "Service": "Is the server there?",
 }
@@ -159,7 +177,10 @@ def describe(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         f"| `{code}` | {kind.status} | {kind.title} |" for code, kind in errors.PROBLEMS.items()
     )
     result["info"]["description"] = GUIDE.format(
-        limit=settings.MAX_BODY_BYTES, hours=settings.IDEMPOTENCY_KEY_HOURS, problems=problems
+        limit=settings.MAX_BODY_BYTES,
+        hours=settings.IDEMPOTENCY_KEY_HOURS,
+        problems=problems,
+        rate="6000 times a minute",
     )
     result["tags"] = [{"name": name, "description": says} for name, says in TAGS.items()]
     return result

@@ -11,9 +11,6 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from deliveries.channels import CHANNELS
-from events.models import Event
-from events.types import EventType, approval_sent
 from hitl.accounts.models import User
 from hitl.lib.errors import InvalidInput
 from hitl.lib.urls import absolute
@@ -51,7 +48,7 @@ FINGERPRINT = r"^sha256:[0-9a-f]{64}\Z"
 METADATA_BYTES = 16 * 1024
 MAX_APPROVERS = 50
 COMMENT_CHARACTERS = 10_000
-LARGEST_ATTEMPT = 32_767
+LARGEST_ATTEMPT = LARGEST_ROUND = 32_767
 
 
 # --- What comes in -----------------------------------------------------------------------------
@@ -170,6 +167,13 @@ class DecideSerializer(Strict):
         help_text="The `stage.index` the person answers in. Without it, an answer that says the "
         "same as an earlier one of theirs is that one.",
     )
+    round = Whole(
+        required=False,
+        min_value=1,
+        max_value=LARGEST_ROUND,
+        help_text="The `round` the person saw. Required once there has been more than one, so that "
+        "no answer of an earlier round is taken for one in the next.",
+    )
     onBehalfOf = Id(required=False, help_text="For whom, where the person stands in for several.")
     feedback = Text(required=False, allow_blank=True, max_length=COMMENT_CHARACTERS)
     comment = Text(
@@ -200,6 +204,7 @@ class DecideSerializer(Strict):
             "comment": sent.get("feedback", sent.get("comment", "")),
             "stage": sent.get("stage"),
             "behalf": sent.get("onBehalfOf"),
+            "round": sent.get("round"),
         }
 
 
@@ -286,7 +291,7 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
     risk = serializers.ChoiceField(choices=Risk.choices)
     metadata = Object()
     status = serializers.ChoiceField(choices=Status.choices)
-    round = serializers.IntegerField()
+    round = serializers.IntegerField(help_text="1; each rollback opens another.")
     approverEmail = serializers.SerializerMethodField(help_text="The one person asked by name.")
     approvers = serializers.ListField(
         child=serializers.EmailField(),
@@ -328,6 +333,12 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
     execution = serializers.SerializerMethodField()
     result = Anything()
     error = Anything()
+    compensates = serializers.UUIDField(
+        source="compensates_id", allow_null=True, help_text="The request whose action this undoes."
+    )
+    compensation = serializers.UUIDField(
+        source="compensation_id", allow_null=True, help_text="The request that undoes this one."
+    )
     url = serializers.SerializerMethodField(help_text="The page where people decide.")
     createdAt = serializers.DateTimeField(source="created_at")
     updatedAt = serializers.DateTimeField(source="updated_at")
@@ -453,27 +464,6 @@ class ActorSerializer(serializers.Serializer[Mapping[str, Any]]):
     name = serializers.CharField()
 
 
-def event_types() -> list[str]:
-    """Every name an event can have: the fixed ones, and one a channel."""
-    return [*EventType.values, *(approval_sent(name) for name in CHANNELS)]
-
-
-class EventSerializer(serializers.Serializer[Event]):
-    """One fact, with the complete state after it."""
-
-    seq = serializers.IntegerField(help_text="1, 2, 3 … without gaps within a workflow.")
-    type = serializers.ChoiceField(choices=[(name, name) for name in event_types()])
-    timestamp = serializers.DateTimeField()
-    round = serializers.IntegerField()
-    status = serializers.ChoiceField(choices=Status.choices)
-    actor = ActorSerializer()
-    source = serializers.ChoiceField(choices=doors())  # type: ignore[assignment]
-    data = Object()  # type: ignore[assignment]
-    stateSnapshot = Object(source="state_snapshot")
-    previousHash = serializers.CharField(source="previous_hash")
-    hash = serializers.CharField(help_text="SHA-256 over the event and its predecessor's hash.")
-
-
 class ActionTypeSerializer(serializers.Serializer[ActionType]):
     """What a team knows about one kind of action."""
 
@@ -490,6 +480,12 @@ class ActionTypeSerializer(serializers.Serializer[ActionType]):
     timeoutAction = serializers.ChoiceField(source="timeout_action", choices=TimeoutAction.choices)
     executedBy = serializers.ChoiceField(source="executor", choices=Executor.choices)
     semantics = serializers.ChoiceField(choices=Semantics.choices)
+    compensation = serializers.CharField(
+        source="compensation.name",
+        default=None,
+        allow_null=True,
+        help_text="The action type that undoes this one; null: nothing does.",
+    )
 
 
 class WorkflowPageSerializer(serializers.Serializer[Mapping[str, Any]]):
@@ -497,15 +493,6 @@ class WorkflowPageSerializer(serializers.Serializer[Mapping[str, Any]]):
 
     items = WorkflowSerializer(many=True)
     nextCursor = serializers.CharField(allow_null=True, help_text="null: there are no more.")
-
-
-class EventPageSerializer(serializers.Serializer[Mapping[str, Any]]):
-    """Some events, oldest first."""
-
-    items = EventSerializer(many=True)
-    nextAfter = serializers.IntegerField(
-        allow_null=True, help_text="Send it as `after` for the rest; null: there are no more."
-    )
 
 
 class ActionTypePageSerializer(serializers.Serializer[Mapping[str, Any]]):

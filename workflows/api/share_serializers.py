@@ -9,7 +9,7 @@ from rest_framework import serializers
 from hitl.accounts.models import User
 from workflows import batch, conversation, sharing
 from workflows.api.fields import Choice, Id, Moment, Pattern, Strict, Text, Whole
-from workflows.api.serializers import COMMENT_CHARACTERS, FINGERPRINT
+from workflows.api.serializers import COMMENT_CHARACTERS, FINGERPRINT, LARGEST_ROUND
 from workflows.models import Remark, Status, Verdict, doors
 
 # --- What comes in -------------------------------------------------------------------------------
@@ -67,6 +67,12 @@ class BatchItemSerializer(Strict):
     workflowId = Id()
     fingerprint = Pattern(FINGERPRINT, help_text="The `currentFingerprint` the person saw.")
     stage = Whole(required=False, min_value=0, max_value=9, help_text="The `stage.index` seen.")
+    round = Whole(
+        required=False,
+        min_value=1,
+        max_value=LARGEST_ROUND,
+        help_text="The `round` seen; required once there has been more than one.",
+    )
 
 
 class BatchSerializer(Strict):
@@ -92,7 +98,9 @@ class BatchSerializer(Strict):
             "verdict": Verdict(sent["decision"]),
             "comment": sent.get("feedback", ""),
             "items": [
-                batch.Item(one["workflowId"], one["fingerprint"], one.get("stage"))
+                batch.Item(
+                    one["workflowId"], one["fingerprint"], one.get("stage"), one.get("round")
+                )
                 for one in sent["items"]
             ],
         }

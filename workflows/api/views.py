@@ -10,7 +10,6 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from events import selectors as events
 from events.types import Source
 from hitl.accounts.authentication import Credential
 from hitl.accounts.models import Agent, User
@@ -19,10 +18,9 @@ from hitl.lib import canonical
 from hitl.lib.errors import InvalidInput
 from workflows import executions, idempotency, selectors, services
 from workflows.api import examples, filters, queries, serializers
-from workflows.api.errors import NotApproved
 from workflows.api.longpoll import not_yet
 from workflows.api.operations import Endpoint, id_in_path, operation
-from workflows.errors import NotYours
+from workflows.errors import NotApproved, NotYours
 from workflows.models import Status, Workflow
 
 CREATE = "create"  # one scope for Idempotency-Key, whichever of the two paths is used
@@ -186,33 +184,6 @@ class Cancel(Endpoint):
         return Response(represent(workflow, self.caller))
 
 
-class Timeline(Endpoint):
-    """`/api/v1/workflows/{id}/events`."""
-
-    @operation(
-        id="listEvents",
-        summary="Read the timeline",
-        tag=WORKFLOWS,
-        permission=MayRead,
-        query=queries.EventListQuery,
-        answer=serializers.EventPageSerializer,
-        answer_says="Events in order.",
-        answer_examples={"First event": {"items": [examples.EVENT], "nextAfter": None}},
-    )
-    def get(self, request: Request, workflow_id: str) -> Response:
-        """What happened, in order, each event with the complete state after it.
-
-        Events are never changed or removed; their numbers have no gaps, and each carries the hash
-        of the one before.
-        """
-        workflow = selectors.get(id_in_path(workflow_id), self.caller)
-        limit = self.params["limit"]
-        rows = list(events.timeline(workflow.pk, after=self.params["after"])[: limit + 1])
-        items = [serializers.EventSerializer(row).data for row in rows[:limit]]
-        more = rows[limit - 1].seq if len(rows) > limit else None
-        return Response({"items": items, "nextAfter": more})
-
-
 class ActionData(Endpoint):
     """`/api/v1/workflows/{id}/action-data`."""
 
@@ -256,7 +227,7 @@ class Decide(Endpoint):
         body=serializers.DecideSerializer,
         answer=serializers.DecidedSerializer,
         answer_says="The answer on record, and where the request stands after it.",
-        problems=("already-decided", "expired", "digest-mismatch"),
+        problems=("already-decided", "asked-again", "expired", "digest-mismatch"),
         body_examples=examples.DECISIONS,
         answer_examples={"Approved with edits": examples.DECIDED},
     )
@@ -334,7 +305,7 @@ class StartExecution(Endpoint):
         body=serializers.StartSerializer,
         answer=serializers.StartedSerializer,
         answer_says="The attempt, its lease and the data to act on.",
-        problems=("execution-conflict",),
+        problems=("execution-conflict", "reconciling"),
         body_examples={"Named": {"executor": "refund-bot/worker-7"}},
         answer_examples={"Started": examples.STARTED},
     )
@@ -370,7 +341,7 @@ class Heartbeat(Endpoint):
         body=serializers.AttemptSerializer,
         answer=serializers.HeartbeatSerializer,
         answer_says="The new lease.",
-        problems=("execution-conflict",),
+        problems=("execution-conflict", "reconciling"),
         body_examples={"First attempt": {"attempt": 1}},
         answer_examples={"Extended": {"attempt": 1, "leaseUntil": "2026-11-23T17:03:00Z"}},
     )
@@ -393,7 +364,7 @@ class CompleteExecution(Endpoint):
         body=serializers.CompleteSerializer,
         answer=serializers.WorkflowSerializer,
         answer_says="The workflow, COMPLETED.",
-        problems=("execution-conflict",),
+        problems=("execution-conflict", "reconciling"),
         body_examples={"With a result": {"attempt": 1, "result": {"refundId": "re_8Q2"}}},
         answer_examples={"Completed": examples.COMPLETED},
     )
@@ -424,7 +395,7 @@ class FailExecution(Endpoint):
         body=serializers.FailSerializer,
         answer=serializers.WorkflowSerializer,
         answer_says="The workflow, FAILED.",
-        problems=("execution-conflict",),
+        problems=("execution-conflict", "reconciling"),
         body_examples={
             "Declined": {"attempt": 1, "error": {"code": "declined", "message": "Card expired"}}
         },

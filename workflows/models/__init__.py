@@ -2,6 +2,8 @@
 
 from workflows.models.conversation import Remark
 from workflows.models.policy import FiredStep, HandOver, Policy, PolicyVersion, RuleSet, RuleUse
+from workflows.models.receipt import Receipt
+from workflows.models.statistics import ApproverCount, CountedDay, CountMark, RequestCount
 from workflows.models.workflow import (
     AFTER_APPROVAL,
     SETTLED,
@@ -25,6 +27,9 @@ __all__ = [
     "AFTER_APPROVAL",
     "SETTLED",
     "ActionType",
+    "ApproverCount",
+    "CountMark",
+    "CountedDay",
     "Decision",
     "ExecutionAttempt",
     "Executor",
@@ -33,7 +38,9 @@ __all__ = [
     "IdempotencyKey",
     "Policy",
     "PolicyVersion",
+    "Receipt",
     "Remark",
+    "RequestCount",
     "Risk",
     "RuleSet",
     "RuleUse",

@@ -7,12 +7,13 @@ import datetime as dt
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from deliveries.channels import channel_choices
 from events.types import Source
 from hitl.accounts.models import Agent, Team, User
+from hitl.lib import sealing
 from hitl.lib.models import CanonicalJSONField, Identified
 
 
@@ -124,6 +125,11 @@ class ActionType(Identified):
         null=True, blank=True, help_text="How long an attempt may be silent."
     )
     max_attempts = models.PositiveSmallIntegerField(default=3)
+    compensation = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="+",
+        help_text="The action type that undoes this one. Its actionData are made of the request: "
+        "workflowId, actionType, actionData (what was approved) and result.",
+    )  # fmt: skip
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -134,10 +140,21 @@ class ActionType(Identified):
                 condition=Q(allow_timeout_approval=False) | Q(risk="low"),
                 name="silence_approves_low_risk_only",
             ),
+            models.CheckConstraint(
+                condition=Q(compensation__isnull=True) | ~Q(compensation=F("id")),
+                name="nothing_compensates_itself",
+            ),
         )
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Seal the configuration's secret, however it came here."""
+        if self.executor_config.get("secret"):
+            kept = sealing.keep(str(self.executor_config["secret"]))
+            self.executor_config = {**self.executor_config, "secret": kept}
+        super().save(*args, **kwargs)
 
 
 class Workflow(Identified):
@@ -149,8 +166,9 @@ class Workflow(Identified):
     """
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    team = models.ForeignKey(Team, models.PROTECT, related_name="workflows")
-    agent = models.ForeignKey(Agent, models.PROTECT, related_name="workflows")
+    # Without indexes of their own: several below begin with them.
+    team = models.ForeignKey(Team, models.PROTECT, related_name="workflows", db_index=False)
+    agent = models.ForeignKey(Agent, models.PROTECT, related_name="workflows", db_index=False)
     name = models.CharField(max_length=200)
     reason = models.TextField(blank=True)
     action_type = models.CharField(max_length=100)
@@ -166,7 +184,12 @@ class Workflow(Identified):
     execution_plan = CanonicalJSONField()
 
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
-    round = models.PositiveSmallIntegerField(default=1)
+    round = models.PositiveSmallIntegerField(default=1, help_text="Each rollback opens another.")
+    asked_round = models.PositiveSmallIntegerField(
+        default=1,
+        help_text="The round in which people were last asked, and whose answers count. Running "
+        "again under the same approval opens a round in which nobody is asked.",
+    )
     expires_at = models.DateTimeField()
     timeout_action = models.CharField(max_length=10, choices=TimeoutAction)
     held_at = models.DateTimeField(null=True)
@@ -195,12 +218,22 @@ class Workflow(Identified):
     response_fingerprint = models.CharField(max_length=71, blank=True)
     feedback = models.TextField(blank=True)
     responded_at = models.DateTimeField(null=True)
-    responded_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    responded_by = models.ForeignKey(
+        User, models.PROTECT, null=True, related_name="+", db_index=False
+    )
     responded_via = models.CharField(max_length=20, choices=doors, blank=True)
 
     execution_due_at = models.DateTimeField(null=True)
     result = CanonicalJSONField(null=True)
     error = CanonicalJSONField(null=True)
+    compensates = models.OneToOneField(
+        "self", models.PROTECT, null=True, related_name="compensated_by",
+        help_text="The request whose action this one undoes.",
+    )  # fmt: skip
+    compensation = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="+",
+        help_text="The request that undoes this one's action, once somebody has asked for it.",
+    )  # fmt: skip
     event_seq = models.PositiveIntegerField(default=0, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -253,6 +286,24 @@ class Workflow(Identified):
             models.Index(fields=("team", "status", "expires_at"), name="workflow_inbox"),
             models.Index(fields=("team", "-created_at", "-id"), name="workflow_history"),
             models.Index(fields=("agent", "-created_at", "-id"), name="workflow_of_agent"),
+            # For lists of several teams at once, which no index by team can keep in order.
+            models.Index(fields=("-created_at", "-id"), name="workflow_newest"),
+            models.Index(
+                fields=("expires_at", "id"), condition=Q(status="PENDING"), name="workflow_waiting"
+            ),
+            models.Index(
+                fields=("team", "action_type", "-created_at", "-id"), name="workflow_of_type"
+            ),
+            models.Index(
+                fields=("responded_by", "-created_at", "-id"),
+                condition=Q(responded_by__isnull=False),
+                name="workflow_decided_by",
+            ),
+            models.Index(
+                fields=("responded_via", "-created_at", "-id"),
+                condition=Q(responded_by__isnull=True) & ~Q(decision=""),
+                name="workflow_by_nobody",
+            ),
         )
 
     def __str__(self) -> str:
@@ -290,6 +341,16 @@ class Workflow(Identified):
     def is_late(self, now: dt.datetime) -> bool:
         """Whether the deadline has passed and means that nobody may decide any more."""
         return self.expires_at <= now and self.timeout_action != TimeoutAction.HOLD
+
+    def is_overdue(self, now: dt.datetime) -> bool:
+        """Whether the deadline is to take effect now."""
+        return self.is_open and not self.held_at and self.expires_at <= now
+
+    def is_executable(self, now: dt.datetime) -> bool:
+        """Whether the server is to open an attempt now."""
+        due = self.execution_due_at
+        at_work = self.status in (Status.APPROVED, Status.EXECUTING)
+        return at_work and due is not None and due <= now
 
 
 class Decision(Identified):
@@ -363,13 +424,13 @@ class Withdrawal(Identified):
 
 
 class View(models.Model):
-    """A person has opened the request in this round."""
+    """A person has opened the request in this round. `viewed_at`: when it became certain."""
 
     workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="views")
     round = models.PositiveSmallIntegerField()
     user = models.ForeignKey(User, models.PROTECT, related_name="+")
     certain = models.BooleanField(default=True, help_text="Not just a link that was followed.")
-    viewed_at = models.DateTimeField(auto_now_add=True)
+    viewed_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         constraints = (
@@ -419,6 +480,10 @@ class ExecutionAttempt(Identified):
 
     def __str__(self) -> str:
         return f"attempt {self.number} ({self.status})"
+
+    def has_lapsed(self, now: dt.datetime) -> bool:
+        """Whether it still counts as running though its lease is over."""
+        return self.status == self.Status.OPEN and self.lease_until <= now
 
 
 class IdempotencyKey(models.Model):

@@ -14,11 +14,12 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from deliveries.models import Delivery
+from events.types import Source
 from hitl.lib import canonical
 from hitl.lib.text import has_deceptive, visible
 from workflows.decision_form import short
 from workflows.forms import Row, Tree, tree
-from workflows.models import Risk, Status
+from workflows.models import Risk, Status, Workflow
 
 register = template.Library()
 
@@ -66,6 +67,7 @@ DOOR_ICONS = {
     "email": "mail",
     "sms": "device-mobile",
     "timeout_job": "hourglass",
+    "rule": "git-branch",
     "retry_job": "refresh",
     "execution_job": "bolt",
     "command": "code",
@@ -165,6 +167,14 @@ def initials(name: str) -> str:
     """One or two letters that stand for a person."""
     words = name.replace("@", " ").replace(".", " ").split()
     return "".join(word[0] for word in words[:2]).upper()
+
+
+@register.simple_tag
+def decided_by(workflow: Workflow) -> str:
+    """Who or what had the last word: a person, a rule, or silence."""
+    if workflow.responded_by is not None:
+        return str(workflow.responded_by)
+    return "a rule" if workflow.responded_via == Source.RULE else "silence"
 
 
 @register.simple_tag

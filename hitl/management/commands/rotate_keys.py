@@ -7,8 +7,9 @@ from django.db import transaction
 
 from events.models import WebhookSecret
 from hitl.accounts import factors
-from hitl.lib.sealing import Unreadable, reseal
+from hitl.lib.sealing import Unreadable, reseal, reveal
 from hitl.management.base import HitlCommand
+from workflows.models import ActionType
 
 
 class Command(HitlCommand):
@@ -32,4 +33,13 @@ def _rotate() -> int:
     for row in rows:
         row.sealed = reseal(row.sealed)
     WebhookSecret.objects.bulk_update(rows, ["sealed"])
-    return len(rows) + factors.reseal_all()
+    return len(rows) + factors.reseal_all() + _reseal_actions()
+
+
+def _reseal_actions() -> int:
+    """Secrets of action types; those from before they were sealed are sealed now."""
+    kinds = list(ActionType.objects.select_for_update().filter(executor_config__has_key="secret"))
+    for kind in kinds:
+        kind.executor_config["secret"] = reveal(str(kind.executor_config["secret"]))
+        kind.save(update_fields=["executor_config"])
+    return len(kinds)

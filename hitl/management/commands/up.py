@@ -15,6 +15,7 @@ from django.core.management import CommandError
 from django.core.management.base import CommandParser
 from django.utils import autoreload
 
+from events.restores import noticing
 from hitl import banner, bootstrap, data_folder, embedded
 from hitl.lib import local_names
 from hitl.lib.urls import absolute
@@ -54,6 +55,8 @@ class Command(HitlCommand):
         with data_folder.claimed(settings.DATA_DIR, absolute("/")), _listen() as listener:
             if data_folder.migrate():
                 self.say("The database is up to date.")
+            if noticing.look():
+                self.say("The database is a restored one: see manage.py reconcile --list.")
             welcome = bootstrap.ensure()
             embedded.serve(listener, on_ready=partial(banner.show, welcome))
         self.say("Stopped; everything is kept.")

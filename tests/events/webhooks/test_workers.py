@@ -1,14 +1,17 @@
 """Several workers at once, and one that is killed: real processes, real PostgreSQL."""
 
+import contextlib
 import datetime as dt
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from django.db import connection
 from pytest_django import Settings
 
@@ -16,6 +19,7 @@ from events.models import WebhookAttempt, WebhookEndpoint, WebhookMessage
 from events.webhooks import endpoints, replays, sending
 from hitl.accounts.models import Agent
 from hitl.lib.db import database_now
+from scripts import services
 from tests.events.webhooks.hooks import Hook
 from tests.racing import count, race
 from tests.receiver import Receiver
@@ -37,19 +41,41 @@ ROUNDS = 60
 
 
 def start_worker(hook: Hook, receiver: Receiver) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(hook.endpoint.pk)], cwd=ROOT, env=environment(receiver)
+    )
+
+
+def environment(receiver: Receiver) -> dict[str, str]:
     db = connection.settings_dict
     address = f"{db['USER']}:{db['PASSWORD']}@{db['HOST']}:{db['PORT']}/{db['NAME']}"
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(hook.endpoint.pk)],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "hitl.settings",
-            "DATABASE_URL": f"postgres://{address}",
-            "OUTBOUND_ALLOW": receiver.allow,
-            "OUTBOUND_ALLOW_HTTP": "on",
-        },
-    )
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "hitl.settings",
+        "DATABASE_URL": f"postgres://{address}",
+        "OUTBOUND_ALLOW": receiver.allow,
+        "OUTBOUND_ALLOW_HTTP": "on",
+    }
+
+
+@contextlib.contextmanager
+def celery_worker(receiver: Receiver) -> Iterator[Celery]:
+    """A worker with one process and a Redis of its own; yields what sends tasks to it."""
+    with services.redis(services.redis_program()) as url:
+        # Not the current app: that is what everything else sends its tasks with.
+        queue = Celery(broker=url, set_as_current=False)
+        queue.conf.task_default_queue = "webhooks"
+        options = ["--concurrency=1", "--queues=webhooks", "--loglevel=ERROR"]
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "hitl", "worker", *options],
+            cwd=ROOT,
+            env=environment(receiver) | {"REDIS_URL": url},
+        )
+        try:
+            yield queue
+        finally:
+            worker.terminate()
+            worker.wait(30)
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "late"])
@@ -156,3 +182,19 @@ def test_sending_again_against_sending(hook: Hook, agent: Agent, receiver: Recei
         assert message.status == "delivered"
         numbers = [each.number for each in WebhookAttempt.objects.filter(message=message)]
         assert numbers == list(range(1, message.attempts + 1))
+
+
+def test_webhooks_go_on_while_tasks_come_and_go(
+    hook: Hook, agent: Agent, receiver: Receiver
+) -> None:
+    """Celery closes connections around every task; the threads beside the tasks need theirs."""
+    for _ in range(ROUNDS):
+        make_workflow(agent)
+    with celery_worker(receiver) as queue:
+        queue.send_task("events.tasks.drain_webhooks", [str(hook.endpoint.pk)])
+        give_up = time.monotonic() + 60
+        while len(receiver.ledger) < ROUNDS and time.monotonic() < give_up:
+            for _ in range(10):
+                queue.send_task("workflows.tasks.sweep_timeouts")
+            time.sleep(0.05)
+    assert len({each.headers["webhook-id"] for each in receiver.ledger}) == ROUNDS

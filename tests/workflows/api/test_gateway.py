@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from deliveries.channels.email.provider import BODY_LIMIT
 from tests.live_server import LiveServer, parse, running
-from workflows.api.gateway import DRAINED_BYTES, Gateway
+from workflows.api import gateway
+from workflows.api.gateway import DRAINED_BYTES, LONGEST_ADDRESS, Gateway
 
 LIMIT = settings.MAX_BODY_BYTES
+FORM_LIMIT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 CREATE = "/api/v1/workflows"
 
 
@@ -95,6 +98,18 @@ async def test_who_asks_first_whether_to_send_is_told_at_once() -> None:
     assert (status, body.taken) == (413, 0)
 
 
+async def test_who_sends_no_more_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stalled(Body):
+        async def __call__(self) -> Any:
+            if not self.chunks:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": self.chunks.pop(), "more_body": True}
+
+    monkeypatch.setattr(gateway, "DRAIN_SECONDS", 0.05)
+    status, _, _ = await call(Stalled(b"x"), content_length=str(LIMIT + 1))
+    assert status == 413
+
+
 async def test_an_endless_body_is_cut_off() -> None:
     body = Body(*[b"a" * 65536] * 1000)
     status, _, _ = await call(body)
@@ -107,9 +122,33 @@ async def test_lengths_that_are_none_are_left_to_the_server() -> None:
         assert (await call(Body(b"abc"), content_length=length))[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/login/", "/workflows/1/", "/static/x.js"])
-async def test_pages_are_none_of_its_business(path: str) -> None:
-    assert (await call(Body(b"a" * LIMIT, b"b"), path=path))[0] == 200
+PAGES = ("/login/", "/workflows/1/decide/", "/respond/1/", "/admin/", "/nowhere",
+         "/webhooks/slack/callback", "/webhooks/telegram/callback")  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_forms_and_posts_of_channels_end_too(path: str) -> None:
+    assert (await call(Body(b"a" * FORM_LIMIT), path=path))[0] == 200
+    status, body, application = await call(Body(b"a" * FORM_LIMIT, b"b", b"c"), path=path)
+    assert (status, application.read) == (413, FORM_LIMIT)
+    assert f"the limit is {FORM_LIMIT}" in body.decode()
+    unread = await call(Body(b"x"), path=path, content_length=str(FORM_LIMIT + 1))
+    assert (unread[0], unread[2].read) == (413, 0)
+
+
+async def test_mails_may_bring_pictures_and_end_as_well() -> None:
+    path = "/webhooks/email/inbound"
+    assert (await call(Body(b"a" * FORM_LIMIT, b"b"), path=path))[0] == 200
+    assert (await call(Body(b"a" * BODY_LIMIT, b"b"), path=path))[0] == 413
+
+
+@pytest.mark.parametrize("path", [CREATE, "/login/"])
+async def test_an_endless_address_is_refused(path: str) -> None:
+    longest = LONGEST_ADDRESS
+    assert (await call(Body(b""), path, query=b"a" * longest))[0] == 200
+    status, body, application = await call(Body(b"x"), path, query=b"a" * (longest + 1))
+    assert (status, application.read) == (414, 0)
+    assert b"address is too long" in body
 
 
 async def test_a_query_that_is_no_text_is_a_problem() -> None:
@@ -163,6 +202,41 @@ class TestRealServer:
         answer = await raw(server, head, padded(LIMIT + 1))
         assert (answer.status, answer.json["code"]) == (413, "too-large")
         assert answer.headers["content-type"] == "application/problem+json"
+
+    async def test_refuses_too_large_posts_at_every_door(self, server: LiveServer) -> None:
+        for path in PAGES:
+            more = f"Content-Length: {FORM_LIMIT + 1}\r\nContent-Type: text/plain\r\n"
+            answer = await raw(
+                server, server.head("POST", path, "-", 0, more), b"a" * (FORM_LIMIT + 1)
+            )
+            assert (answer.status, answer.headers["cache-control"]) == (413, "no-store"), path
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            "X-Long: " + "a" * 70_000 + "\r\n",
+            "".join(f"X-Many-{number}: 1\r\n" for number in range(101)),
+        ],
+    )
+    async def test_refuses_heads_without_end(self, server: LiveServer, more: str) -> None:
+        answer = await raw(server, server.head("GET", "/ping", "-", 0, more))
+        assert answer.status == 400
+        assert (await raw(server, server.head("GET", "/ping", "-", 0))).raw == b"pong"
+
+    async def test_does_not_wait_for_the_end_of_an_endless_line(self, server: LiveServer) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /ping HTTP/1.1\r\nX-Endless: ")
+        for _ in range(80):
+            writer.write(b"a" * 1024)
+            await writer.drain()
+        assert parse(await asyncio.wait_for(reader.read(), 10)).status == 400
+        writer.close()
+
+    async def test_refuses_fields_without_end_after_a_body(self, server: LiveServer) -> None:
+        trailers = b"".join(b"X-%d: 1\r\n" % number for number in range(101))
+        body = b"2\r\n{}\r\n0\r\n" + trailers + b"\r\n"
+        answer = await raw(server, self.chunked_head(server), body)
+        assert answer.status == 400
 
     async def test_fifty_at_once_with_one_key_create_one(self, server: LiveServer) -> None:
         """R-10, whatever the database: one creation, its answer to everybody, or "not yet"."""

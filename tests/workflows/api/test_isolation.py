@@ -15,7 +15,7 @@ from tests.workflows.factories import ActionTypeFactory
 from workflows.models import Workflow
 
 Operation = tuple[str, str, str]  # method, path, operationId
-PUBLIC = {"ping", "health"}
+PUBLIC = {"ping", "health", "getSigningKeys"}
 BODIES: dict[str, Any] = {
     "createWorkflow": {"actionType": "a.b", "actionData": {}},
     "createWorkflowAtSeedPath": {"actionType": "a.b", "actionData": {}},
@@ -26,6 +26,9 @@ BODIES: dict[str, Any] = {
     "extendDeadline": {"expiresAt": "2030-01-01T00:00:00Z"},
     "handOverWorkflow": {"to": "0c0c0c0c-0000-4000-8000-000000000000"},
     "addRemark": {"kind": "comment", "text": "x"},
+    "verifyReceipt": {"receipt": "x"},
+    "consumeReceipt": {"receipt": "x"},
+    "rollBackWorkflow": {"toSeq": 1, "reason": "x"},
 }
 
 AT_THE_DOOR = (
@@ -36,12 +39,16 @@ AGENT, PEOPLE, BOTH = {"agent"}, {"approver", "viewer"}, {"agent", "approver", "
 DOORS: dict[str, set[str]] = {
     "listWorkflows": BOTH, "createWorkflow": AGENT, "createWorkflowAtSeedPath": AGENT,
     "getWorkflow": BOTH, "cancelWorkflow": AGENT, "listEvents": BOTH, "getApprovedData": BOTH,
+    "readFeed": BOTH, "streamFeed": BOTH, "exportWorkflow": BOTH,
     "decideWorkflow": PEOPLE, "settleWorkflow": PEOPLE, "startExecution": AGENT,
     "heartbeatExecution": AGENT, "completeExecution": AGENT, "failExecution": AGENT,
     "listActionTypes": BOTH, "listDeliveries": BOTH, "retryDelivery": PEOPLE,
     "withdrawDecision": PEOPLE, "handOverWorkflow": PEOPLE, "claimWorkflow": PEOPLE,
     "releaseWorkflow": PEOPLE, "decideBatch": PEOPLE, "extendDeadline": BOTH,
     "listRemarks": BOTH, "addRemark": BOTH,
+    "issueReceipt": AGENT, "verifyReceipt": BOTH, "consumeReceipt": AGENT,
+    "listSnapshots": BOTH, "getSnapshot": BOTH, "diffSnapshots": BOTH, "rollBackWorkflow": PEOPLE,
+    "getStatistics": BOTH,
     "listPolicies": PEOPLE, "createPolicy": PEOPLE, "getPolicy": PEOPLE, "changePolicy": PEOPLE,
     "archivePolicy": PEOPLE, "listPolicyVersions": PEOPLE, "tryPolicy": PEOPLE,
     "getRules": PEOPLE, "changeRules": PEOPLE, "tryRules": PEOPLE,
@@ -70,9 +77,9 @@ OF_ONE = [each for each in ALL if "{workflowId}" in each[1]]
 
 def call(caller: Caller, operation: Operation, workflow: dict[str, Any]) -> Any:
     method, path, name = operation
-    path = path.replace("{workflowId}", workflow["workflowId"])
+    path = path.replace("{workflowId}", workflow["workflowId"]).replace("{seq}", "1")
     if method == "GET":
-        return caller.get(path)
+        return caller.get(path, {"from": 1, "to": 1} if name == "diffSnapshots" else None)
     if method != "POST":
         return caller.other(method, path, BODIES.get(name))
     decision = {"decision": "approved", "fingerprint": workflow["fingerprint"]}

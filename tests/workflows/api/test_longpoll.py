@@ -12,7 +12,7 @@ import pytest
 
 from events.hub import RESYNC, get_hub
 from tests.live_server import Answer, LiveServer, running
-from workflows.api import longpoll
+from workflows.api import inner, longpoll
 from workflows.api.longpoll import LongPoll, is_reached
 from workflows.models import Status
 
@@ -138,11 +138,33 @@ class TestWaiting:
         assert await client.answer() == b"over"
 
     async def test_it_ends_with_the_time(self, polls: LongPoll, django: Application) -> None:
+        async with get_hub().subscribe("team:any"):  # a hub that begins tells everybody to look
+            await asyncio.sleep(0.05)
         began = time.monotonic()
         client = Client(polls, "wait=1")
         assert await client.answer() == b"open"
         assert 0.9 < time.monotonic() - began < 1.5
         assert client.sent[0]["headers"] == []
+        assert django.asked == 1, "nothing was heard, so the first answer still holds"
+
+    async def test_what_was_heard_is_looked_at_when_it_ends(
+        self, polls: LongPoll, django: Application
+    ) -> None:
+        """No decision, but a comment or the like: the answer at the end knows of it."""
+        client = Client(polls, "wait=1")
+        await django.has_answered()
+        hint("PENDING")
+        assert await client.answer() == b"open"
+        assert django.asked == 2
+
+    async def test_a_resync_is_looked_at_when_it_ends(
+        self, polls: LongPoll, django: Application
+    ) -> None:
+        client = Client(polls, "wait=1")
+        await django.has_answered()
+        get_hub().resync()
+        assert await client.answer() == b"open"
+        assert django.asked == 2
 
     async def test_lost_hints_are_found_by_one_query_for_all(
         self, polls: LongPoll, django: Application, monkeypatch: pytest.MonkeyPatch
@@ -209,7 +231,7 @@ class TestWaiting:
         hint()
         for client in clients:
             assert await client.answer() == b"over"
-        assert django.most_at_once <= longpoll.AT_ONCE
+        assert django.most_at_once <= inner.AT_ONCE
 
     @pytest.mark.parametrize("status", [401, 403, 404, 400, 500, 503])
     async def test_errors_are_told_at_once(

@@ -37,7 +37,7 @@ WIRE_FIELDS = {
     "responseData", "feedback", "respondedAt", "respondedBy", "respondedVia", "result", "error",
     "metadata", "round", "fingerprint", "approvedFingerprint", "risk", "reason", "url",
     "execution", "createdAt", "updatedAt", "requester", "stage", "proposedData",
-    "currentFingerprint", "claimedBy", "openQuestions",
+    "currentFingerprint", "claimedBy", "openQuestions", "compensates", "compensation",
 }  # fmt: skip
 
 

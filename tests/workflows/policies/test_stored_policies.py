@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from workflows import policies
-from workflows.policies import Vote
+from workflows.models import Verdict
+from workflows.policies import Case, People, Person, Request, Seat
 
 ANN, BOB, CAT = "ann", "bob", "cat"
 
@@ -19,15 +20,15 @@ def need(count: int, *users: str) -> dict[str, Any]:
     return {"who": {"users": list(users)}, "count": count}
 
 
-def cast(rules: dict[str, Any], *answers: str) -> list[Vote]:
-    """Votes as `ann`, `bob:rejected`, …, each cast at the stage that is open then."""
-    votes: list[Vote] = []
+def case(rules: dict[str, Any], *answers: str) -> Case:
+    """The case after `ann`, `bob:rejected`, …; an answer that would not be taken is left out."""
+    people = People.of([Person(id_) for id_ in (ANN, BOB, CAT)])
+    found = Case.of(rules, Request(action_type="pay", data=None), people=people)
     for answer in answers:
         who, _, verdict = answer.partition(":")
-        stage = policies.current_stage(rules, votes) or 0
-        leaves = frozenset(policies.leaves_for(rules, stage, who))
-        votes.append(Vote(who, stage, verdict or "approved", leaves))
-    return votes
+        vote = found.vote(who, Verdict(verdict or "approved"), "")
+        found = found.after(vote) if vote else found
+    return found
 
 
 ANY = policy(need(1, ANN, BOB))
@@ -59,14 +60,14 @@ EITHER = policy({"anyOf": [need(2, ANN, BOB), need(1, CAT)]})
     ],
 )
 def test_outcome(rules: dict[str, Any], answers: list[str], expected: str | None) -> None:
-    assert policies.outcome(rules, cast(rules, *answers)) == expected
+    assert case(rules, *answers).outcome == expected
 
 
 def test_stage_is_open_to_those_it_names_only() -> None:
-    assert policies.leaves_for(STAGES, 0, CAT) == []
-    assert policies.leaves_for(STAGES, 1, CAT) == [""]
+    assert case(STAGES).seats(CAT) == []
+    assert case(STAGES, "ann").seats(CAT) == [Seat(CAT, frozenset({""}))]
 
 
 def test_default_policy_is_open_to_every_approver() -> None:
-    assert policies.leaves_for(policies.default_policy(), 0, "anybody") == [""]
-    assert policies.leaves_for(policies.default_policy([ANN]), 0, BOB) == []
+    assert case(policies.default_policy()).seats(CAT)
+    assert case(policies.default_policy([ANN])).seats(BOB) == []

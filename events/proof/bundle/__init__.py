@@ -1,0 +1,1 @@
+"""What goes into an export as it is: a verifier that needs no server, and words about it."""

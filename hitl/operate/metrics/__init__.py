@@ -1,0 +1,1 @@
+"""What is measured, in Prometheus' words. Labels come from closed lists: never people or teams."""
