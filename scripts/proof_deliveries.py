@@ -77,6 +77,7 @@ def _prepare(providers: Providers) -> None:
         "ALLOWED_HOSTS": "approvals.example.com",
         "SECRET_KEY": "secret-key-of-the-proof-0123456789abcdef-0123456789",
         "JWT_SECRET": "jwt-secret-of-the-proof-0123456789abcdef",
+        "SIGNING_KEYS": "hitl_sk_c2lnbmluZy1rZXktb2YtdGhlLXByb29mLTAxMjM0NTY",
         "DELIVERY_FIRST_RETRY_SECONDS": "1",
     }
     django.setup()

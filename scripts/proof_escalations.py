@@ -94,6 +94,7 @@ def _prepare() -> None:
         "ALLOWED_HOSTS": "approvals.example.com",
         "SECRET_KEY": "secret-key-of-the-proof-0123456789abcdef-0123456789",
         "JWT_SECRET": "jwt-secret-of-the-proof-0123456789abcdef",
+        "SIGNING_KEYS": "hitl_sk_c2lnbmluZy1rZXktb2YtdGhlLXByb29mLTAxMjM0NTY",
     }
     django.setup()
     from django.core.management import call_command
