@@ -4,10 +4,11 @@
     python scripts/services.py --postgres --redis -- python -m bench.waiting \\
         [--polls 5000] [--sockets 1000] [--report docs/waiting.md]
 
-One web server (`manage.py serve`) holds all of them; the crowd is a process of its own. Then
-requests are decided over the API, one at a time and 32 at a time. The time is taken from the
-moment that the decision carries (before its commit) to the last byte at whoever waits. Exit code 1
-where somebody was not told. TEST_DATABASE_URL names an empty database.
+As in production, one process of the role `live` holds everybody who waits, and the role `web`
+takes the decisions; the crowd is a process of its own. Requests are decided over the API, one at a
+time and 32 at a time. The time is taken from the moment that the decision carries (before its
+commit) to the last byte at whoever waits. Exit code 1 where somebody was not told.
+TEST_DATABASE_URL names an empty database.
 """
 
 import argparse
@@ -42,21 +43,22 @@ PATIENCE_SECONDS = 60
 TEXT = """\
 # Waiting: {polls:,} long polls and {sockets:,} sockets at once
 
-Written by `make bench-waiting`; the code is in `bench/`. One web server process;
-{processors} processors for it, PostgreSQL, Redis, the crowd and all else on the machine (load
-average {load:.1f} at the beginning). {teams} teams, each with an agent; every long poll waits for a
-request of its own (`GET /api/v1/workflows/{{id}}?wait=60`), every socket (`/ws/v1/events/`) hears
-its team's decisions.
+Written by `make bench-waiting`; the code is in `bench/`. One process of the role `live` holds
+them all, the role `web` takes the decisions; {processors} processors for these, PostgreSQL, Redis,
+the crowd and all else on the machine (load average {load:.1f} at the beginning). {teams} teams,
+each with an agent; every long poll waits for a request of its own
+(`GET /api/v1/workflows/{{id}}?wait=60`), every socket (`/ws/v1/events/`) hears its team's
+decisions.
 
 | what | figure |
 | --- | --- |
-| memory of the server before, with the long polls, with the sockets too | \
+| memory of `live` before, with the long polls, with the sockets too | \
 {before:.0f} MB, {with_polls:.0f} MB, {with_sockets:.0f} MB |
 | memory for a long poll, for a socket | {poll_kb:.0f} kB, {socket_kb:.0f} kB |
-| threads of the server before, with everybody waiting | {threads_before}, {threads} |
+| threads of `live` before, with everybody waiting | {threads_before}, {threads} |
 | transactions in the database a second while nothing happens | {queries:.1f}, {asked:.1f} of them \
 for polls that asked again |
-| share of one processor while nothing happens | {processor:.0f} % |
+| share of one processor that `live` takes while nothing happens | {processor:.0f} % |
 
 A long poll ends after 60 seconds and is asked again: that, and not the waiting, is what costs
 queries.
@@ -68,6 +70,14 @@ queries.
 From the moment that the decision carries to the last byte at the client. A decision wakes its long
 poll and {fan_out} sockets.
 """
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the two roles listen."""
+
+    web: int
+    live: int
 
 
 @dataclass
@@ -85,11 +95,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the server inherits it
-    port = _free_port()
-    _prepare(port)
+    ports = Ports(web=_free_port(), live=_free_port())
+    _prepare(ports)
     place = _fill(options.polls)
-    with _server(port) as server:
-        figures = asyncio.run(_measure(options, port, server, place))
+    with _role("web", ports.web), _role("live", ports.live) as live:
+        figures = asyncio.run(_measure(options, ports, live, place))
     options.report.write_text(TEXT.format(**figures))
     print(options.report.read_text())
     return int(figures["missed"] > 0)
@@ -108,14 +118,13 @@ def _parser() -> argparse.ArgumentParser:
 # --- What is there before ----------------------------------------------------------------------
 
 
-def _prepare(port: int) -> None:
+def _prepare(ports: Ports) -> None:
     """Point this process and its children at the stores; make the tables."""
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "hitl.settings",
         "DATABASE_URL": os.environ["TEST_DATABASE_URL"],
         "REDIS_URL": os.environ["TEST_REDIS_URL"],
-        "PORT": str(port),
-        "PUBLIC_URL": f"http://localhost:{port}",
+        "PUBLIC_URL": f"http://localhost:{ports.web}",
         "ALLOWED_HOSTS": "localhost",
         "RATE_LIMIT_API": "off",  # what is asked here is asked on purpose
         "SECRET_KEY": "secret-key-of-the-bench-0123456789abcdef-0123456789",
@@ -151,50 +160,59 @@ def _fill(number: int) -> Place:
 
 
 @contextlib.contextmanager
-def _server(port: int) -> Iterator[int]:
-    """A web server; its process id."""
+def _role(name: str, port: int) -> Iterator[int]:
+    """A server of that role; its process id. Raises RuntimeError where it does not come up."""
     process = subprocess.Popen(
-        [sys.executable, "manage.py", "serve"], cwd=ROOT, stderr=subprocess.DEVNULL
+        [sys.executable, "manage.py", name],
+        cwd=ROOT,
+        env=os.environ | {"PORT": str(port)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        give_up = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < give_up:
-            with (
-                contextlib.suppress(OSError),
-                urlopen(f"http://localhost:{port}/ping", timeout=1) as answer,
-            ):
-                if answer.read() == b"pong":
-                    break
-            time.sleep(0.2)
+        _wait_for(name, port)
         yield process.pid
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
+
+
+def _wait_for(name: str, port: int) -> None:
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < give_up:
+        with (
+            contextlib.suppress(OSError),
+            urlopen(f"http://localhost:{port}/ping", timeout=1) as answer,
+        ):
+            if answer.read() == b"pong":
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"the role {name} did not come up")
 
 
 # --- The measurement ---------------------------------------------------------------------------
 
 
 async def _measure(
-    options: argparse.Namespace, port: int, server: int, place: Place
+    options: argparse.Namespace, ports: Ports, live: int, place: Place
 ) -> dict[str, Any]:
     load = os.getloadavg()[0]
-    decider = _Decider(port, place.token)
+    decider = _Decider(ports.web, place.token)
     spare = min(ALONE + ROUNDS * TOGETHER, options.polls)
-    await _warm_up(port, place)
+    await _warm_up(ports.live, place)
     with tempfile.NamedTemporaryFile("w", suffix=".json") as plan:
         polls = [[path, place.keys[turn % TEAMS]] for turn, (path, _) in enumerate(place.requests)]
         sockets = [place.keys[turn % TEAMS] for turn in range(options.sockets)]
-        json.dump({"port": port, "polls": polls, "sockets": sockets}, plan)
+        json.dump({"port": ports.live, "polls": polls, "sockets": sockets}, plan)
         plan.flush()
         crowd = await _Crowd.start(plan.name)
         try:
-            before = _memory(server), _threads(server)
+            before = _memory(live), _threads(live)
             await crowd.tell("polls")
-            with_polls = _memory(server)
+            with_polls = _memory(live)
             await crowd.tell("sockets")
-            with_sockets, threads = _memory(server), _threads(server)
-            idle = await _idle(server, crowd)
+            with_sockets, threads = _memory(live), _threads(live)
+            idle = await _idle(live, crowd)
             todo = iter(place.requests[:spare])
             rows, missed = [], 0
             for name, rounds, width in (("one", ALONE, 1), ("32", ROUNDS, TOGETHER)):
@@ -311,18 +329,18 @@ async def _warm_up(port: int, place: Place) -> None:
             await _request(port, "GET", path, place.keys[turn])
 
 
-async def _idle(server: int, crowd: _Crowd) -> dict[str, float]:
+async def _idle(live: int, crowd: _Crowd) -> dict[str, float]:
     """What happens while nothing happens."""
     await asyncio.sleep(SETTLE_SECONDS)
     await crowd.tell("take")
-    began, transactions, seconds = time.monotonic(), _transactions(), _processor_seconds(server)
+    began, transactions, seconds = time.monotonic(), _transactions(), _processor_seconds(live)
     await asyncio.sleep(IDLE_SECONDS)
     taken = time.monotonic() - began
     asked = (await crowd.tell("take"))["asked"]
     return {
         "queries": (_transactions() - transactions) / taken,
         "asked": asked / taken,
-        "processor": 100 * (_processor_seconds(server) - seconds) / taken,
+        "processor": 100 * (_processor_seconds(live) - seconds) / taken,
     }
 
 
